@@ -1,0 +1,1 @@
+"""What every KITTY program shares: errors, settings, logs and the service shell."""

@@ -1,0 +1,84 @@
+"""The errors a KITTY service answers with.
+
+KittyError
+├─ BadRequest            422 bad_request
+│  └─ UnsupportedMedia   415 unsupported_media_type
+├─ PayloadTooLarge       413 payload_too_large
+├─ Unauthorized          401 unauthorized
+├─ Forbidden             403 forbidden
+└─ ConfigurationError    500 configuration
+
+The docstring is the default message; the class carries its HTTP status and a stable code. `service.create_service`
+installs the one handler that turns any of them into RFC 9457 problem JSON.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class KittyError(Exception):
+    """Something went wrong inside KITTY."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str | None = None, **extra: object) -> None:
+        """`extra` holds members that are added to the problem document."""
+        self.message = message or inspect.getdoc(type(self)) or self.code
+        self.extra: Mapping[str, object] = extra
+        super().__init__(self.message)
+
+    def to_problem(self, instance: str | None = None) -> dict[str, object]:
+        """The RFC 9457 document: `type, title, status, detail, code`, `instance` where given, and the extra members."""
+        problem: dict[str, object] = {
+            "type": "about:blank",
+            "title": self.code.replace("_", " "),
+            "status": self.status,
+            "detail": self.message,
+            "code": self.code,
+        }
+        if instance is not None:
+            problem["instance"] = instance
+        return {**problem, **self.extra}
+
+
+class BadRequest(KittyError):
+    """The request is not valid."""
+
+    status = 422
+    code = "bad_request"
+
+
+class UnsupportedMedia(BadRequest):
+    """A POST needs the header Content-Type: application/json."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class PayloadTooLarge(KittyError):
+    """The request body is too large."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class Unauthorized(KittyError):
+    """A service token is needed (Authorization: Bearer ...)."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(KittyError):
+    """This is not allowed."""
+
+    status = 403
+    code = "forbidden"
+
+
+class ConfigurationError(KittyError):
+    """A setting is wrong."""
+
+    code = "configuration"

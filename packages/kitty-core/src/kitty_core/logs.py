@@ -1,0 +1,27 @@
+"""Logs: one line a record on stdout, a constant event and keyword facts, as JSON (or coloured text on a terminal).
+
+Audit is not logging: what a log line says may be lost, what the audit trail says may not.
+"""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logs(service: str, level: str = "INFO") -> None:
+    """Set up structlog for one program. Call once, in `main`."""
+    on_terminal = sys.stdout.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    structlog.contextvars.bind_contextvars(service=service)

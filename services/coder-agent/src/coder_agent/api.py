@@ -1,0 +1,254 @@
+"""The routes. They translate between HTTP and jobs, nothing more."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.responses import Response
+
+from coder_agent.backends import Backends
+from coder_agent.decision import TIERS
+from coder_agent.errors import JobCancelled, NetworkIsRefused
+from coder_agent.jobs import Answer, Ids, Jobs
+from coder_agent.settings import Settings
+from coder_agent.state import Task
+from coder_agent.task import read_task
+from kitty_core.errors import KittyError
+from kitty_sandbox import Sandbox
+
+PING_SEC = 10.0
+PLAIN_MODULE = re.compile(r"[A-Za-z_]\w*\.py", re.ASCII)
+PLAIN_MODEL = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+MOST_TEXT = 200_000
+Text = Annotated[str, Field(max_length=MOST_TEXT)]
+
+
+class CodingRequest(BaseModel):
+    """A request for code. Only `request` is needed."""
+
+    model_config = ConfigDict(extra="ignore", str_strip_whitespace=False)
+
+    request: Annotated[str, Field(min_length=1, max_length=20_000)]
+    tests: Text | None = None
+    module: str = "solution.py"
+    files: Annotated[dict[str, Text], Field(max_length=50)] = Field(default_factory=dict)
+    max_refinements: Annotated[int, Field(ge=0, le=8)] | None = None
+    timeout_seconds: Annotated[float, Field(ge=1, le=300)] | None = None
+    deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    tier: Literal["fast", "standard", "deep"] = "standard"
+    model: str | None = None
+    conversation_id: Annotated[str, Field(max_length=200)] | None = None
+    user_id: Annotated[str, Field(max_length=200)] | None = None
+    allow_network: bool = False
+
+    @field_validator("request", "tests")
+    @classmethod
+    def _is_text(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if "\x00" in value:
+            raise ValueError("holds a NUL character")
+        if not value.strip():
+            raise ValueError("is empty")
+        _encodable(value)
+        return value
+
+    @field_validator("module")
+    @classmethod
+    def _is_plain_module(cls, value: str) -> str:
+        if not PLAIN_MODULE.fullmatch(value) or len(value) > 80:
+            raise ValueError("must be a plain file name such as solution.py")
+        if value.startswith("test_") or value in {"conftest.py", "pytest.py"}:
+            raise ValueError("must not be the name of a test file or of pytest's own files")
+        return value
+
+    @field_validator("files")
+    @classmethod
+    def _are_plain_files(cls, value: dict[str, str]) -> dict[str, str]:
+        for path, text in value.items():
+            if not is_plain_path(path):
+                raise ValueError(f"{path!r} is not a plain relative path (no '..', no leading '/', no links)")
+            if "\x00" in text:
+                raise ValueError(f"{path!r} holds a NUL character")
+            _encodable(text)
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _is_alias(cls, value: str | None) -> str | None:
+        if value is not None and not PLAIN_MODEL.fullmatch(value):
+            raise ValueError("must be an alias such as kitty-coder, not a path or an address")
+        return value
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether `path` is relative, stays below its folder, and holds nothing odd."""
+    parts = path.split("/")
+    return (
+        0 < len(path) <= 200
+        and path.isprintable()
+        and not any(c in path for c in "\\:")
+        and all(part not in {"", ".", ".."} for part in parts)
+    )
+
+
+def _encodable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid Unicode text") from None
+
+
+def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Settings) -> APIRouter:
+    """The coder-agent's routes over its parts."""
+    router = APIRouter()
+
+    @router.post("/api/coding/generate")
+    async def generate(body: CodingRequest, request: Request) -> Response:
+        """Code, its tests and an earned verdict. A client that disconnects cancels its job.
+
+        200 with `verdict` verified, tests_failed, not_verified or budget_exhausted; 503 model_unavailable or
+        sandbox_unavailable (the body still has `code` and `tests` where there are any); 504 deadline before any code.
+        """
+        job = asyncio.create_task(jobs.run(_task(body, settings), _ids(body, request), lambda event: None))
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not job.done():
+                raise JobCancelled
+            return _response(job.result())
+        finally:
+            await _end(job, gone)
+
+    @router.post("/api/coding/stream")
+    async def stream(body: CodingRequest, request: Request) -> Response:
+        """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
+        task = _task(body, settings)
+        return StreamingResponse(
+            _events(jobs, task, _ids(body, request)),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        """How the service is, in under a second, with every model down too. Nothing is generated."""
+        servers, status = await asyncio.gather(backends.health(), sandbox.probe())
+        is_up = any(state in {"ok", "loading", "unknown"} for state in servers.values())
+        is_isolating = status.available or not settings.sandbox_enabled
+        return {
+            "service": "coder-agent",
+            "status": "ok" if is_up and is_isolating else "degraded" if is_up or is_isolating else "error",
+            "llm_servers": servers,
+            "sandbox": {
+                "enabled": settings.sandbox_enabled,
+                "available": status.available,
+                "sandbox_tier": status.sandbox_tier,
+                "python": status.python,
+                "reason": status.reason,
+                "fix": status.fix,
+                "warnings": list(status.warnings),
+            },
+            "embedded_model": backends.embedded.default if backends.embedded else None,
+            "jobs_running": jobs.running,
+        }
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        """200 when a job could run now: a model answers and the sandbox isolates; else 503 with the reason."""
+        health = await healthz()
+        is_ready = health["status"] == "ok" and "ok" in health["llm_servers"].values()
+        return JSONResponse(health, status_code=200 if is_ready else 503)
+
+    return router
+
+
+def _task(body: CodingRequest, settings: Settings) -> Task:
+    if body.allow_network:
+        raise NetworkIsRefused
+    limits = TIERS[body.tier]
+    return read_task(
+        request=body.request,
+        module=body.module if "module" in body.model_fields_set else None,
+        caller_tests=body.tests,
+        files=body.files,
+        limits=limits,
+        refinements=settings.coder_refine_passes if body.max_refinements is None else body.max_refinements,
+        runs_code=settings.sandbox_enabled,
+        tier=body.tier,
+        model=body.model,
+        timeout_sec=body.timeout_seconds or settings.coder_test_timeout_sec,
+        deadline_sec=body.deadline_seconds,
+    )
+
+
+def _ids(body: CodingRequest, request: Request) -> Ids:
+    return Ids(request_id=request.scope.get("request_id"), conversation_id=body.conversation_id)
+
+
+def _response(answer: Answer) -> Response:
+    if answer.error is None:
+        return JSONResponse(dict(answer.body))
+    body = {**answer.body, **answer.error.to_problem(), "error": answer.error.message}
+    return JSONResponse(body, status_code=answer.error.status, media_type="application/problem+json")
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _end(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _events(jobs: Jobs, task: Task, ids: Ids) -> AsyncIterator[str]:
+    """Frames of one job: its events as they come, a comment when nothing came for PING_SEC, one last event."""
+    queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+    job = asyncio.create_task(jobs.run(task, ids, queue.put_nowait))
+    job.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while True:
+            try:
+                event = await asyncio.wait_for(queue.get(), PING_SEC)
+            except TimeoutError:
+                yield ": ping\n\n"
+                continue
+            if event is None:
+                break
+            yield _frame(event)
+        yield _frame(_last_event(job))
+    finally:
+        await _end(job)
+
+
+def _last_event(job: "asyncio.Task[Answer]") -> dict[str, Any]:
+    try:
+        answer = job.result()
+    except KittyError as error:
+        return {"type": "error", "error": error.message, **error.extra, "code": error.code}
+    except Exception as error:  # noqa: BLE001 - the stream has begun: the failure can only be told in it
+        return {"type": "error", "error": f"{type(error).__name__}: {error}", "code": "internal"}
+    if answer.error is not None:
+        error_code = answer.error.code
+        return {"type": "error", "error": answer.error.message, "code": error_code, "result": dict(answer.body)}
+    body = answer.body
+    return {
+        "type": "complete",
+        "success": body["success"],
+        "testsPassed": body["tests_passed"],
+        "refinementCount": body["refinement_count"],
+        "verdict": body["verdict"],
+        "result": dict(body),
+    }
+
+
+def _frame(event: dict[str, Any]) -> str:
+    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"

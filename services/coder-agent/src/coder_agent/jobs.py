@@ -1,0 +1,236 @@
+"""One job from task to answer: runs the graph under its deadline, passes events on, and turns what happened into the
+response of the contract. Every way in runs jobs through `Jobs.run`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from coder_agent.backends import Backends
+from coder_agent.errors import (
+    DeadlineBeforeCode,
+    ModelAnsweredNonsense,
+    ModelIsUnavailable,
+    PromptTooLong,
+    SandboxIsUnavailable,
+)
+from coder_agent.graph import build_graph, run_graph
+from coder_agent.metrics import Metrics
+from coder_agent.nodes import Means, evidence_of
+from coder_agent.settings import Settings
+from coder_agent.state import CodingState, Report, Task
+from coder_agent.verdict import best_so_far, undecided, write_summary
+from kitty_core.errors import KittyError
+from kitty_llm import ContextOverflow, LLMError, ModelUnavailable, Stalled, Unauthorized, Usage
+from kitty_sandbox import Sandbox, SandboxUnavailable
+
+log = structlog.get_logger()
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What a job is known by."""
+
+    job_id: str = field(default_factory=lambda: uuid4().hex)
+    request_id: str | None = None
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller gets: the response, and the error where there is no verdict to give."""
+
+    body: Mapping[str, Any]
+    error: KittyError | None = None
+
+
+@dataclass
+class Progress:
+    """How far a job has come; kept outside the graph so that a cut-off job still has its best code."""
+
+    state: CodingState
+    started: float = field(default_factory=time.perf_counter)
+
+
+class Jobs:
+    """Runs jobs, any number at once."""
+
+    def __init__(self, backends: Backends, sandbox: Sandbox, settings: Settings, metrics: Metrics) -> None:
+        self._backends = backends
+        self._sandbox = sandbox
+        self._settings = settings
+        self._metrics = metrics
+        self._graph = build_graph()
+        self.running = 0
+        self.last_active = time.monotonic()
+
+    async def run(self, task: Task, ids: Ids, listener: Listener) -> Answer:
+        """Run one job to its end. Cancelling the call stops the model and the sandbox.
+
+        Args:
+            listener: called with every event of the contract but the last (`complete` or `error`), in order.
+        """
+        progress = Progress(CodingState(task=task))
+        self._enter()
+        listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
+        outcome = "cancelled"
+        try:
+            answer = await self._answer(task, ids, listener, progress)
+            outcome = str(answer.body.get("verdict") or (answer.error.code if answer.error else "internal"))
+            return answer
+        except KittyError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._leave(ids, progress, outcome)
+
+    async def _answer(self, task: Task, ids: Ids, listener: Listener, progress: Progress) -> Answer:
+        error: KittyError | None = None
+        try:
+            async with asyncio.timeout(task.deadline_sec) as deadline:
+                async with self._backends.job(task.model):
+                    await self._follow(task, listener, progress)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            report = _out_of_time(progress.state)
+            if report is None:
+                raise DeadlineBeforeCode(
+                    f"The deadline of {task.deadline_sec:g} s passed before the model had written any code."
+                ) from None
+        except LLMError as failure:
+            error = _model_error(failure)
+            report = _unfinished(progress.state, "model_unavailable", error.message)
+        except SandboxUnavailable as failure:
+            error = SandboxIsUnavailable(str(failure))
+            report = _unfinished(progress.state, "sandbox_unavailable", error.message)
+        else:
+            report = progress.state["report"]
+        if report is None:
+            raise error or KittyError("The job ended without an answer.")
+        return Answer(self._body(ids, progress, report), error)
+
+    async def _follow(self, task: Task, listener: Listener, progress: Progress) -> None:
+        means = Means(
+            writer=self._backends.roles.start_job(task.model),
+            sandbox=self._sandbox,
+            settings=self._settings,
+            emit=listener,
+            observe=lambda step, seconds: self._metrics.step_seconds.labels(step=step).observe(seconds),
+        )
+        async for kind, data in run_graph(self._graph, task, means):
+            if kind == "custom":
+                listener(data)
+            else:
+                progress.state = data
+
+    def _body(self, ids: Ids, progress: Progress, report: Report) -> dict[str, Any]:
+        state = progress.state
+        task = state["task"]
+        chosen = next((c for c in state.get("candidates", ()) if c.code == report.code), None)
+        summary = state.get("summary") or write_summary(task, report)
+        return {
+            "code": report.code,
+            "tests": report.tests,
+            "test_code": report.tests,
+            "passed": report.passed,
+            "tests_passed": report.passed,
+            "success": report.passed,
+            "final_answer": summary,
+            "summary": summary,
+            "plan": state.get("plan"),
+            "run_stdout": report.stdout,
+            "run_stderr": report.stderr,
+            "test_output": report.test_output,
+            "refinement_count": sum(c.origin == "refine" for c in state.get("candidates", ())),
+            "error": report.error,
+            "job_id": ids.job_id,
+            "request_id": ids.request_id,
+            "conversation_id": ids.conversation_id,
+            "verdict": report.verdict,
+            "evidence": dict(report.evidence),
+            "confidence": report.confidence,
+            "verdict_strength": report.verdict_strength,
+            "code_sha256": chosen.sha256 if chosen else None,
+            "usage": _usage(state.get("usage", {}), time.perf_counter() - progress.started),
+            "model": chosen.model if chosen else None,
+            "model_sha256": chosen.model_sha256 if chosen else None,
+            "module": task.module,
+            "tier": task.tier,
+            "sandbox_tier": report.sandbox_tier,
+        }
+
+    def _enter(self) -> None:
+        self.running += 1
+        self._metrics.jobs_running.inc()
+
+    def _leave(self, ids: Ids, progress: Progress, outcome: str) -> None:
+        self.running -= 1
+        self.last_active = time.monotonic()
+        seconds = time.perf_counter() - progress.started
+        self._count(progress.state, outcome, seconds)
+        log.info("job_finished", job_id=ids.job_id, verdict=outcome, seconds=round(seconds, 2))
+
+    def _count(self, state: CodingState, outcome: str, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.jobs_running.dec()
+        metrics.requests.labels(verdict=outcome).inc()
+        metrics.latency.observe(seconds)
+        metrics.generation_seconds.observe(seconds)
+        metrics.generations.labels(status="success" if outcome == "verified" else "failure").inc()
+        metrics.tests_passed.labels(result="true" if outcome == "verified" else "false").inc()
+        metrics.refinements.inc(state.get("refinements", 0))
+        metrics.candidates.observe(len(state.get("candidates", ())))
+        used = sum(state.get("usage", {}).values(), Usage())
+        for kind, count in (
+            ("prefill", used.prefill_tokens),
+            ("cached", used.cached_tokens),
+            ("completion", used.completion_tokens),
+        ):
+            metrics.tokens.labels(kind=kind).inc(count)
+
+
+def _out_of_time(state: CodingState) -> Report | None:
+    if "reading" not in state:
+        return None
+    return best_so_far(state["task"], state["reading"], state["suite"], evidence_of(state))
+
+
+def _unfinished(state: CodingState, verdict: Any, message: str) -> Report | None:
+    """What there is when the model or the sandbox failed on the way: the best code so far, nothing claimed."""
+    if not state.get("candidates"):
+        return None
+    chosen = evidence_of(state).best
+    assert chosen is not None, "there are candidates"
+    report = undecided(state["task"], state["suite"], chosen, state["reading"].entry)
+    return replace(report, verdict=verdict, stderr="", error=message)
+
+
+def _model_error(failure: LLMError) -> KittyError:
+    match failure:
+        case ContextOverflow():
+            return PromptTooLong(str(failure), tokens_over=failure.tokens_over, n_ctx=failure.n_ctx)
+        case ModelUnavailable():
+            return ModelIsUnavailable(str(failure), urls_tried=list(failure.urls_tried))
+        case Unauthorized() | Stalled():
+            return ModelIsUnavailable(str(failure))
+        case _:
+            return ModelAnsweredNonsense(str(failure))
+
+
+def _usage(steps: Mapping[str, Usage], seconds: float) -> dict[str, Any]:
+    total = sum(steps.values(), Usage())
+    return {
+        "prefill_tokens": total.prefill_tokens,
+        "cached_tokens": total.cached_tokens,
+        "completion_tokens": total.completion_tokens,
+        "calls": total.calls,
+        "total_seconds": round(seconds, 3),
+        "seconds": {step: round(used.seconds, 3) for step, used in steps.items()},
+    }

@@ -1,0 +1,82 @@
+"""What the model is told. Small, and growing only at the end, so that the server's prefix cache is reused.
+
+Every prompt of a job begins alike (system line, request, context); the role line, which says what to write, comes last.
+No clocks and no ids: the same request gives the same prompt. The assistant's turn is prefilled with a code fence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kitty_llm import Part, Prompt, Turn
+
+SYSTEM = "You are a careful Python programmer. You answer with one Python code block and nothing else."
+FENCE = "```python\n"
+STOP = ("\n```",)
+MOST_FAILURES_SHOWN = 2
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What every prompt of a job shares.
+
+    `signature` is what to define, such as `primes_below(n)`, or None when that is left to the model.
+    """
+
+    request: str
+    module: str
+    signature: str | None
+    caller_tests: str | None
+    files: Mapping[str, str]
+
+
+def code_prompt(brief: Brief, *, prefilled: bool = True) -> Prompt:
+    """Asks for the module."""
+    defining = f" It defines `{brief.signature}`." if brief.signature else ""
+    role = f"Write the complete module {brief.module}.{defining} Only the code: no tests, no example calls, no prose."
+    return Prompt(SYSTEM, (_user(brief, role),), FENCE if prefilled else "")
+
+
+def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_class: bool) -> Prompt:
+    """Asks for checks from the request and the signature alone; the code is never shown."""
+    if is_class:
+        role = (
+            f"Write {count} short pytest functions that check the class `{entry}`. "
+            "They follow from the request alone and use small inputs. Do not write the class, do not import it."
+        )
+        return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}def test_")
+    role = (
+        f"Write {count} different checks of `{signature}`, one assert a line, like `assert {entry}(...) == ...`. "
+        "They follow from the request alone. Use small inputs whose result you can work out exactly, and edge cases. "
+        "Do not write the function."
+    )
+    return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {entry}(")
+
+
+def refine_prompt(brief: Brief, code: str, failures: Sequence[str]) -> Prompt:
+    """Shows the code that was run and what went wrong, and asks for the whole module again."""
+    shown = "\n\n".join(failures[:MOST_FAILURES_SHOWN])
+    role = f"Running it showed:\n\n{shown}\n\nFind the mistake and write the complete corrected module {brief.module}."
+    first = code_prompt(brief).turns
+    return Prompt(SYSTEM, (*first, Turn("assistant", f"{FENCE}{code}```"), Turn("user", role)), FENCE)
+
+
+def plan_prompt(brief: Brief) -> Prompt:
+    """Asks for a short list of steps, as JSON by `PLAN_SCHEMA`."""
+    return Prompt(SYSTEM, (_user(brief, "List the steps of a solution as a JSON list of 2 to 5 short sentences."),))
+
+
+PLAN_SCHEMA = {"type": "array", "items": {"type": "string", "maxLength": 120}, "minItems": 2, "maxItems": 5}
+
+
+def summary_prompt(brief: Brief, code: str, facts: str) -> Prompt:
+    """Asks for a summary of the code in two sentences; the verdict is added by us, never by the model."""
+    role = f"```python\n{code}```\n{facts}\nDescribe in at most two plain sentences what this module does. No code."
+    return Prompt("You describe code truthfully and briefly.", (_user(brief, role),))
+
+
+def _user(brief: Brief, role: str) -> Turn:
+    parts = [Part(f"{brief.request.strip()}\n\n---\n")]
+    parts += [Part(f"File {path}:\n```\n{text}\n```\n", trimmable=True) for path, text in sorted(brief.files.items())]
+    if brief.caller_tests:
+        parts.append(Part(f"These tests must pass:\n```python\n{brief.caller_tests.strip()}\n```\n", trimmable=True))
+    return Turn("user", parts=(*parts, Part(role)))

@@ -1,0 +1,61 @@
+"""Every variable the coder-agent reads. Generated into docs/configuration.md."""
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field, field_validator
+
+from kitty_core.settings import KittySettings
+
+
+class Settings(KittySettings):
+    """Field names are the environment variables in lower case; where two are named, both are read."""
+
+    coder_port: int = Field(default=8092, ge=0, le=65535)
+    """Port the service listens on; 0 picks a free one."""
+    kitty_bind: str = "127.0.0.1"
+    """Address the service listens on. Any other than loopback needs KITTY_SERVICE_TOKEN."""
+    kitty_allowed_hosts: str = ""
+    """Comma-separated Host names served besides loopback, such as `coder-agent`."""
+    kitty_service_token: str | None = None
+    """Wanted as `Authorization: Bearer …` when set."""
+    kitty_idle_stop_sec: float | None = Field(default=None, gt=0)
+    """Stop by itself after so many seconds without a request; unset: never."""
+    kitty_model: str = ""
+    """Embedded model: an alias or a GGUF path; empty: chosen for this machine."""
+
+    coder_max_tokens: int = Field(default=768, ge=16, le=32768)
+    """Most tokens of one model call; an answer that is cut off is continued once."""
+    coder_temperature: float | None = Field(default=None, ge=0, le=2)
+    """Temperature of the first sample; unset: 0. Further samples use 0.7 or this, whichever is higher."""
+    coder_refine_passes: int = Field(
+        default=2, ge=0, le=8, validation_alias=AliasChoices("CODER_REFINE_PASSES", "CODER_MAX_REFINEMENTS")
+    )
+    """How often a failing candidate goes back to the model."""
+    coder_test_timeout_sec: float = Field(
+        default=20, ge=1, le=300, validation_alias=AliasChoices("CODER_TEST_TIMEOUT_SEC", "CODER_TIMEOUT_SECONDS")
+    )
+    """Seconds one sandbox run may take."""
+    coder_llm_route: Literal["direct"] = "direct"
+    """How model calls travel: `direct` to the model servers."""
+    coder_summary: Literal["template", "model"] = "template"
+    """Who writes the summary."""
+
+    sandbox_enabled: bool = True
+    """false: code and tests are returned and nothing is executed; the verdict is `not_verified`."""
+    sandbox_py_path: str = ""
+    """Python interpreter inside the sandbox; empty: the service's own."""
+    sandbox_tier: Literal["full", "ns-only"] = "full"
+    """The strongest isolation to ask for; what this machine gives is shown in /healthz."""
+
+    llamacpp_n_ctx: int = Field(default=4096, ge=512)
+    """Context size where the server cannot be asked; then a token counts as 3 characters."""
+
+    @field_validator("sandbox_tier", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.kitty_bind in {"127.0.0.1", "::1", "localhost"} or self.kitty_bind.startswith("127.")

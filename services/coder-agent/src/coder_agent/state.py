@@ -1,0 +1,84 @@
+"""What flows through the workflow: the task as it came, and the state the steps fill."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal, TypedDict
+
+from coder_agent.candidates import Candidate
+from coder_agent.decision import Limits
+from coder_agent.examples import Reading
+from coder_agent.tests_gate import Suite
+from kitty_llm import Usage
+
+Verdict = Literal[
+    "verified",
+    "tests_failed",
+    "not_verified",
+    "budget_exhausted",
+    "model_unavailable",
+    "sandbox_unavailable",
+    "cancelled",
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job as it was asked for, with every default filled in."""
+
+    request: str
+    limits: Limits
+    module: str = "solution.py"
+    caller_tests: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    tier: str = "standard"
+    model: str | None = None
+    timeout_sec: float = 20
+    """Seconds of one sandbox run."""
+    deadline_sec: float | None = None
+    """Seconds of the whole job."""
+
+    @property
+    def module_name(self) -> str:
+        """`solution` for `solution.py`."""
+        return PurePosixPath(self.module).stem
+
+    @property
+    def tests_file(self) -> str:
+        """Where the delivered tests go."""
+        return f"test_{self.module}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome: what is delivered, and what it rests on."""
+
+    verdict: Verdict
+    code: str
+    tests: str
+    passed: bool
+    evidence: Mapping[str, object]
+    confidence: float
+    verdict_strength: str
+    sandbox_tier: str
+    stdout: str = ""
+    stderr: str = ""
+    test_output: str = ""
+    error: str | None = None
+
+
+class CodingState(TypedDict, total=False):
+    """What the steps have found out so far. Each step returns only what it changed."""
+
+    task: Task
+    reading: Reading
+    plan: str | None
+    candidates: tuple[Candidate, ...]
+    suite: Suite
+    rounds_of_tests: int
+    refinements: int
+    attempts: int
+    runs: int
+    usage: Mapping[str, Usage]
+    report: Report
+    summary: str

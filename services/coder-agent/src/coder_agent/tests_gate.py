@@ -1,0 +1,193 @@
+"""Tests: from cases to test files, and which of the model's cases are worth keeping.
+
+The model's cases are written from the request without seeing the code. One is dropped when it does not call the code,
+compares a thing with itself, repeats another or contradicts an example; and it counts for a verdict only when it fails
+on stubs (`stub_file`): a case that a function returning None passes shows nothing.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from coder_agent.examples import Case, called_name, case_from_assert, raising_case
+from coder_agent.extraction import strip_thinking
+
+STUBS = {
+    "raises": "def {name}(*args, **kwargs): raise NotImplementedError",
+    "none": "def {name}(*args, **kwargs): return None",
+    "hollow": "class {name}:\n    def __getattr__(self, name): return lambda *args, **kwargs: None",
+}
+"""Every case must fail on each of these."""
+SUITE_STUBS = {
+    "identity": "def {name}(*args, **kwargs): return args[0] if args else None",
+    "empty_list": "def {name}(*args, **kwargs): return []",
+    "empty_text": "def {name}(*args, **kwargs): return ''",
+    "zero": "def {name}(*args, **kwargs): return 0",
+    "true": "def {name}(*args, **kwargs): return True",
+    "false": "def {name}(*args, **kwargs): return False",
+}
+"""All cases together must fail on each of these."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Named cases; names are unique and are the test functions' names without `test_`."""
+
+    cases: tuple[tuple[str, Case], ...] = ()
+
+    def ids(self, *, trusted: bool) -> list[str]:
+        """The names of the trusted, or of the other cases."""
+        return [name for name, case in self.cases if case.trusted is trusted]
+
+    def extended(self, cases: Iterable[Case]) -> "Suite":
+        """With `cases` added, each named for what it checks."""
+        named = list(self.cases)
+        taken = {name for name, _ in named}
+        for case in cases:
+            name = _unique(_name(case), taken)
+            taken.add(name)
+            named.append((name, case))
+        return Suite(tuple(named))
+
+    def only(self, names: Iterable[str]) -> "Suite":
+        """With those cases alone, in the same order."""
+        kept = set(names)
+        return Suite(tuple((name, case) for name, case in self.cases if name in kept))
+
+
+def render_tests(suite: Suite, module: str, entry: str | None) -> str:
+    """A pytest file of the suite that imports `entry` (None: nothing by name) from `module`, a name without `.py`."""
+    head = ["import pytest", ""] if any("pytest." in case.check for _, case in suite.cases) else []
+    head.append(f"from {module} import {entry}" if entry else f"import {module}")
+    parts = ["\n".join(head)]
+    for trusted, title in ((True, "# Stated in the request."), (False, "# Written from the request.")):
+        functions = [_function(name, case) for name, case in suite.cases if case.trusted is trusted]
+        parts += [f"{title}\n{functions[0]}", *functions[1:]] if functions else []
+    if not suite.cases:
+        parts.append(f"def test_module_loads():\n    assert {entry or module} is not None")
+    return "\n\n\n".join(parts) + "\n"
+
+
+def stub_file(suite: Suite, name: str) -> str:
+    """A pytest file that runs every case on every stub of `name`; ids are `test_STUB__CASE`."""
+    parts = ["import pytest"]
+    for stub, template in {**STUBS, **SUITE_STUBS}.items():
+        for case_name, case in suite.cases:
+            body = f"{template.format(name=name)}\n{case.check}"
+            parts.append(f"def test_{stub}__{case_name}():\n{_indented(body)}")
+    return "\n\n\n".join(parts) + "\n"
+
+
+def survivors(suite: Suite, passed_on_stubs: Iterable[str]) -> list[str]:
+    """The names of the cases that fail on every stub they must; none when a suite stub passes all of those.
+
+    Args:
+        passed_on_stubs: ids of `stub_file` tests that passed, without `test_`.
+    """
+    passed = {tuple(identity.split("__", 1)) for identity in passed_on_stubs}
+    kept = [name for name, _ in suite.cases if not any((stub, name) in passed for stub in STUBS)]
+    if any(all((stub, name) in passed for name in kept) for stub in SUITE_STUBS):
+        return []
+    return kept
+
+
+def read_cases(text: str, entry: str, examples: Sequence[Case], most: int) -> list[Case]:
+    """The usable cases in what the model wrote: asserts line by line, and whole test functions.
+
+    Each line stands for itself, so that one torn or wrong line costs only itself.
+    """
+    cases: list[Case] = []
+    seen = {_key(case) for case in examples}
+    claimed = {case.call: case.expected for case in examples if case.call and case.expected}
+    for node in _statements(strip_thinking(text)):
+        for case in _cases_of(node):
+            usable = entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen
+            if usable and not (case.call in claimed and claimed[case.call] != case.expected):
+                seen.add(_key(case))
+                cases.append(case)
+    return cases[:most]
+
+
+def _statements(text: str) -> list[ast.stmt]:
+    """Top-level statements of what parses: the whole text, else block by block, else line by line."""
+    text = re.sub(r"^[ \t]*(?:```|~~~).*$", "", text, flags=re.MULTILINE)
+    try:
+        return ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    found: list[ast.stmt] = []
+    for line in text.split("\n"):
+        line = re.sub(r"^[ \t]*(?:\d+[.)]|[-*])?[ \t]*`?", "", line).rstrip("` \t")
+        if line.startswith("assert "):
+            try:
+                found += ast.parse(line).body
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+    return found
+
+
+def _cases_of(node: ast.stmt) -> list[Case]:
+    match node:
+        case ast.Assert():
+            return [case_from_assert(ast.Assert(node.test, None), trusted=False)]
+        case ast.With(
+            items=[ast.withitem(context_expr=ast.Call(args=[ast.Name(id=exception)]) as manager)],
+            body=[ast.Expr(value=call)],
+        ):
+            if ast.unparse(manager.func).endswith("raises"):
+                return [raising_case(ast.unparse(call), exception, trusted=False)]
+            return []
+        case ast.FunctionDef(name=name, body=body, args=ast.arguments(args=[])) if name.startswith("test"):
+            simple = [part for part in body if not isinstance(part, ast.Expr | ast.Import | ast.ImportFrom)]
+            if all(isinstance(part, ast.Assert | ast.With) for part in simple):
+                return [case for part in simple for case in _cases_of(part)]
+            return [Case("\n".join(ast.unparse(part) for part in body), trusted=False)]
+        case ast.ClassDef(body=body):
+            return [case for part in body for case in _cases_of(part)]
+        case _:
+            return []
+
+
+def _names(check: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Name)}
+
+
+def _key(case: Case) -> str:
+    return f"{case.call}|{case.raises}" if case.call else case.check
+
+
+def _is_tautology(case: Case, entry: str) -> bool:
+    """Whether the expected side calls the code as well, as in `f(2) == f(2)`, or nothing is asserted."""
+    if case.expected is not None:
+        return entry in _names(case.expected)
+    return case.raises is None and "assert" not in case.check
+
+
+def _name(case: Case) -> str:
+    text = case.call or called_name(case.check) or "behaviour"
+    suffix = f"_raises_{case.raises}" if case.raises else ""
+    words = re.sub(r"[^0-9A-Za-z]+", "_", text.replace("-", " minus ") + suffix).strip("_").lower()
+    return words[:60].strip("_") or "behaviour"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    if name not in taken:
+        return name
+    return next(f"{name}_{number}" for number in range(2, 1000) if f"{name}_{number}" not in taken)
+
+
+def _function(name: str, case: Case) -> str:
+    return f"def test_{name}():\n{_indented(case.check)}"
+
+
+def _indented(source: str) -> str:
+    """`source` one level in; lines inside a string literal stay as they are."""
+    inside = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno
+        for line in range(node.lineno + 1, node.end_lineno + 1)
+    }
+    lines = source.split("\n")
+    return "\n".join(line if number in inside or not line else f"    {line}" for number, line in enumerate(lines, 1))

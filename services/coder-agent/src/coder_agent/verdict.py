@@ -1,0 +1,205 @@
+"""The verdict: what may be claimed of exactly the code that is delivered.
+
+verified      every trusted test passed (at least one), or, where the request has none, at least three generated tests
+              that were written without seeing the code, fail on stubs and stand against the majority of candidates
+tests_failed  a test that counts failed
+not_verified  nothing that counts could be established: no code, nothing run, a package is missing, too few tests
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from coder_agent.candidates import Candidate, passed_of
+from coder_agent.decision import LEAST_GENERATED, Evidence
+from coder_agent.examples import Reading
+from coder_agent.runs import caller_file, sandbox_run
+from coder_agent.state import Report, Task, Verdict
+from coder_agent.tests_gate import Suite, render_tests, stub_file, survivors
+from kitty_sandbox import Sandbox, SandboxResult, package_hint
+
+NOTHING_RAN = "Sandbox disabled"
+
+
+async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: Suite, evidence: Evidence) -> Report:
+    """Gate the generated tests, run the delivered files once more, and say what that proves."""
+    chosen = evidence.best
+    if chosen is None:
+        return _nothing_written(task)
+    if chosen.row is None:
+        return undecided(task, suite, chosen, reading.entry)
+    kept = await _accepted(sandbox, task, reading, suite, evidence, chosen)
+    delivered = suite.only([*suite.ids(trusted=True), *kept])
+    tests = task.caller_tests or render_tests(delivered, task.module_name, reading.entry)
+    files = {task.tests_file: render_tests(delivered, task.module_name, reading.entry)}
+    if task.caller_tests:
+        files = {caller_file(task): task.caller_tests} | (files if delivered.cases else {})
+    result = await sandbox.run(sandbox_run(task, chosen.code, files))
+    verdict = _verdict(result, evidence, kept)
+    facts = _facts(evidence, chosen, kept, reading, task)
+    return Report(
+        verdict=verdict,
+        code=chosen.code,
+        tests=tests,
+        passed=verdict == "verified",
+        evidence=facts,
+        confidence=_confidence(evidence, chosen, verdict == "verified"),
+        verdict_strength=result.verdict_strength,
+        sandbox_tier=result.sandbox_tier,
+        stdout=result.stdout,
+        stderr=result.stderr,
+        test_output=_test_output(result),
+        error=_explain(verdict, result, chosen, kept),
+    )
+
+
+def undecided(task: Task, suite: Suite, chosen: Candidate, entry: str | None) -> Report:
+    """The report on code that was not run: nothing is claimed."""
+    tests = task.caller_tests or render_tests(suite, task.module_name, entry)
+    return replace(_nothing_written(task), code=chosen.code, tests=tests, stderr=NOTHING_RAN, error=None)
+
+
+def best_so_far(task: Task, reading: Reading, suite: Suite, evidence: Evidence) -> Report | None:
+    """The report when the time is up: the best code, judged by nothing; None when there is no code yet."""
+    chosen = evidence.best
+    if chosen is None:
+        return None
+    report = undecided(task, suite, chosen, reading.entry)
+    facts = _facts(evidence, chosen, evidence.standing(), reading, task)
+    error = f"The deadline of {task.deadline_sec:g} s passed before a verdict was reached."
+    return replace(report, verdict="budget_exhausted", stderr="", evidence=facts, error=error)
+
+
+async def _accepted(
+    sandbox: Sandbox, task: Task, reading: Reading, suite: Suite, evidence: Evidence, chosen: Candidate
+) -> list[str]:
+    """The generated cases that count: not contradicted, failing on stubs; beside trusted ones the code passes them."""
+    kept = evidence.standing()
+    if evidence.trusted:
+        kept = [case for case in kept if passed_of(chosen, [case])]
+    if not kept or reading.entry is None:
+        return []
+    name = "test_stubs.py"
+    text = stub_file(suite.only(kept), reading.entry)
+    result = await sandbox.run(sandbox_run(task, "", {name: text}))
+    passed = [case.id.partition("::test_")[2] for case in result.cases if case.outcome == "passed"]
+    survived = survivors(suite.only(kept), passed)
+    reported = {case.id.partition("::test_")[2] for case in result.cases}
+    return [case for case in survived if f"none__{case}" in reported]
+
+
+def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str]) -> Verdict:
+    if result.missing_modules or result.outcome == "infrastructure":
+        return "not_verified"
+    if evidence.trusted:
+        return "verified" if result.passed else "tests_failed"
+    if not result.passed:
+        return "tests_failed"
+    enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
+    return "verified" if len(kept) >= enough else "not_verified"
+
+
+def _explain(verdict: str, result: SandboxResult, chosen: Candidate, kept: list[str]) -> str | None:
+    if result.missing_modules:
+        hints = "\n".join(package_hint(name) for name in result.missing_modules)
+        return f"The sandbox lacks the package(s) {', '.join(result.missing_modules)}. To add them:\n{hints}"
+    if verdict == "tests_failed":
+        failed = next((case for case in result.cases if case.outcome != "passed"), None)
+        return f"{failed.id}: {failed.message}" if failed else result.reason
+    if verdict == "not_verified":
+        if result.outcome == "infrastructure":
+            return f"The sandbox failed: {result.reason}"
+        return (
+            f"Only {len(kept)} generated test(s) could be accepted; without an example in the request at least "
+            f"{LEAST_GENERATED} are needed. Add an example such as `f(2) == 4` to the request, or pass tests."
+        )
+    return None
+
+
+def _nothing_written(task: Task) -> Report:
+    return Report(
+        verdict="not_verified",
+        code="",
+        tests=task.caller_tests or "",
+        passed=False,
+        evidence={"caller_tests": 0, "examples": 0, "generated_tests": 0, "candidates": 0},
+        confidence=0.0,
+        verdict_strength="in-process",
+        sandbox_tier="none",
+        error="The model wrote no code.",
+    )
+
+
+def _facts(
+    evidence: Evidence, chosen: Candidate, kept: list[str], reading: Reading, task: Task
+) -> Mapping[str, object]:
+    examples = len(reading.examples)
+    checks = chosen.row.checks if chosen.row else {}
+    return {
+        "caller_tests": len(evidence.trusted) - examples,
+        "examples": examples,
+        "trusted_passed": passed_of(chosen, evidence.trusted),
+        "trusted_failed": [name for name in evidence.trusted if name not in checks or not checks[name].passed],
+        "generated_tests": len(kept),
+        "generated_written": len(evidence.generated),
+        "generated_dropped": [name for name in evidence.generated if name not in kept],
+        "candidates": len(evidence.candidates),
+        "agreement": _agreement(evidence, chosen),
+        "delivered_candidate": chosen.index,
+    }
+
+
+def _agreement(evidence: Evidence, chosen: Candidate) -> float:
+    """Share of candidates that fare on every case as the delivered one does, itself included."""
+
+    def pattern(candidate: Candidate) -> list[int]:
+        return [passed_of(candidate, [case]) for case in [*evidence.trusted, *evidence.generated]]
+
+    alike = sum(pattern(candidate) == pattern(chosen) for candidate in evidence.candidates)
+    return round(alike / len(evidence.candidates), 3)
+
+
+def _confidence(evidence: Evidence, chosen: Candidate, verified: bool) -> float:
+    """0 to 1: the share of cases passed, trusted ones counting three times, with one doubt added (Laplace)."""
+    trusted, generated = list(evidence.trusted), list(evidence.generated)
+    weight = 3 * len(trusted) + len(generated)
+    share = (3 * passed_of(chosen, trusted) + passed_of(chosen, generated) + 1) / (weight + 2)
+    return round(share if verified else min(share, 0.5) / 2, 3)
+
+
+def _test_output(result: SandboxResult) -> str:
+    lines = [f"{case.outcome.upper():7} {case.id}" for case in result.cases]
+    for case in result.cases:
+        if case.outcome != "passed" and case.message:
+            lines += ["", case.id, case.message]
+    return "\n".join([*lines, "", result.reason]).strip()
+
+
+def write_summary(task: Task, report: Report) -> str:
+    """The answer in markdown: the verdict in words and what it rests on."""
+    said = {
+        "verified": f"**Verified.** `{task.module}` passed every test that counts.",
+        "tests_failed": f"**Tests failed.** `{task.module}` is the best candidate, and it does not pass.",
+        "not_verified": "**Not verified.** There is no proof that this works.",
+        "budget_exhausted": "**Out of time.** This is the best code so far; it has not been verified.",
+    }
+    facts = report.evidence
+    lines = [said.get(report.verdict, report.verdict), "", f"- Tests: {_counted(facts)}"]
+    lines.append(f"- Candidates tried: {facts.get('candidates', 0)}; confidence {report.confidence:.2f}")
+    if report.stderr == NOTHING_RAN:
+        lines.append("- Nothing was executed: the sandbox is disabled.")
+    if report.error:
+        lines += ["", report.error]
+    return "\n".join(lines)
+
+
+def _counted(facts: Mapping[str, object]) -> str:
+    parts = [
+        f"{facts[key]} {word}"
+        for key, word in (
+            ("caller_tests", "of yours"),
+            ("examples", "from examples in the request"),
+            ("generated_tests", "written from the request and accepted"),
+        )
+        if facts.get(key)
+    ]
+    return ", ".join(parts) or "none"

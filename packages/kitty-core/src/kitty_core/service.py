@@ -80,6 +80,8 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return problem(BadRequest(str(error.detail)), request.scope.get("request_id"))
     body = {
         "type": "about:blank",
         "title": str(error.detail),

@@ -15,6 +15,9 @@ from typing import Protocol
 
 OWNER_CHECK_SEC = 1.0
 
+BATCH_TOKENS = 256
+"""Prompt tokens computed between two looks at cancellation; progress is told as often."""
+
 
 @dataclass(frozen=True)
 class EngineConfig:
@@ -70,6 +73,7 @@ def serve(config: EngineConfig) -> Listening:
     params.endpoint_metrics = True
     params.n_ctx = config.n_ctx
     params.n_parallel = config.n_parallel
+    params.n_batch = params.n_ubatch = BATCH_TOKENS
     params.cache_ram_mib = config.cache_ram_mib
     params.cpuparams.n_threads = config.threads
     params.cpuparams_batch.n_threads = config.threads

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import re
+import sys
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.responses import Response
 
 from coder_agent.backends import Backends
@@ -65,6 +66,8 @@ class CodingRequest(BaseModel):
             raise ValueError("must be a plain file name such as solution.py")
         if value.startswith("test_") or value in {"conftest.py", "pytest.py"}:
             raise ValueError("must not be the name of a test file or of pytest's own files")
+        if value.removesuffix(".py") in sys.stdlib_module_names:
+            raise ValueError("is a module of Python's own library, which would be imported instead")
         return value
 
     @field_validator("files")
@@ -77,6 +80,16 @@ class CodingRequest(BaseModel):
                 raise ValueError(f"{path!r} holds a NUL character")
             _encodable(text)
         return value
+
+    @model_validator(mode="after")
+    def _files_can_lie_together(self) -> "CodingRequest":
+        taken = {self.module, f"test_{self.module}", f"test_{self.module.removesuffix('.py')}_caller.py"}
+        for path in self.files:
+            if path in taken:
+                raise ValueError(f"the file {path!r} is one the job writes itself")
+            if any(other.startswith(f"{path}/") for other in self.files):
+                raise ValueError(f"{path!r} is both a file and a folder")
+        return self
 
     @field_validator("model")
     @classmethod
@@ -194,7 +207,8 @@ def _ids(body: CodingRequest, request: Request) -> Ids:
 def _response(answer: Answer) -> Response:
     if answer.error is None:
         return JSONResponse(dict(answer.body))
-    body = {**answer.body, **answer.error.to_problem(), "error": answer.error.message}
+    # Here `code` is the program, as in every answer that holds one; the stable code is `verdict` and `error_code`.
+    body = {**answer.error.to_problem(), **answer.body, "error_code": answer.error.code}
     return JSONResponse(body, status_code=answer.error.status, media_type="application/problem+json")
 
 

@@ -25,7 +25,9 @@ RELATION = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 NAMED = re.compile(
-    r"\b(?:called|named|def|function|method)\s+(?!called\b|named\b)`?([A-Za-z_]\w*)(?:`|\s*[(,.:]|\s*$)", re.MULTILINE
+    r"\b(?:function|method|routine|called|named)\s+(?!called\b|named\b)"
+    r"(?:`?([A-Za-z]\w*_\w*)|`([A-Za-z_]\w*)`|([A-Za-z_]\w*)(?=\s*[(,.:]|\s*$))",
+    re.MULTILINE,
 )
 NAMED_PLAINLY = re.compile(r"\b(?:function|method|routine)\s+(?:called|named)\s+`?([A-Za-z_]\w*)")
 DEFINED = re.compile(r"\bdef\s+([A-Za-z_]\w*)\s*\(")

@@ -1,0 +1,223 @@
+"""The sandbox: bubblewrap around one pytest process, and a verdict from its report pipe.
+
+It stops: network, the host's files, environment and processes, writing anywhere but a small /tmp, new processes and
+programs, more memory, time or output than allowed, leftovers after the end, and verdicts that were not earned as far as
+`report` says. Where the walls cannot be built it refuses; nothing is ever run without them.
+It does not stop: attacks on the kernel through allowed system calls (there is no Landlock and no VM here), timing and
+cache side channels, and a candidate that patches pytest in its own process for all tests but the control.
+
+run → probe (once) → attempt ─┬─> judge → result
+                       ↑      └─> infrastructure failure ─┐
+                       └────────────── once ──────────────┘
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kitty_sandbox.diagnosis import explain, install_fix, read_os_release
+from kitty_sandbox.errors import SandboxUnavailable
+from kitty_sandbox.expectations import Expectations, expect
+from kitty_sandbox.guest.syscalls import has_filter
+from kitty_sandbox.policy import ENVIRONMENT, Privilege, bwrap_argv
+from kitty_sandbox.port import Outcome, SandboxLimits, SandboxResult, SandboxRun, SandboxStatus
+from kitty_sandbox.process import Ending, supervise
+from kitty_sandbox.python_env import MODULES_DIR, PythonEnv, inspect_python
+from kitty_sandbox.report import Evidence, judge
+
+TIER = "ns-only"
+_NO_FILTER = "No seccomp filter is known for this processor: processes are only bounded in number, not refused."
+_KEPT_IDENTITY = "The guest keeps root's identity (in a user namespace), as no other user can read the interpreter."
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where runs take place: settled by the probe, the same for every run."""
+
+    argv: tuple[str, ...]
+    env: PythonEnv
+    privilege: Privilege
+
+
+class BubblewrapSandbox:
+    """Implements `Sandbox`. One object serves concurrent runs; each has processes and namespaces of its own."""
+
+    def __init__(self, python: str | Path | None = None, bwrap: str | Path | None = None) -> None:
+        """`python` is SANDBOX_PY_PATH (default: the service's interpreter), `bwrap` the program (default: on PATH)."""
+        self._python = str(python) if python else None
+        self._bwrap = str(bwrap) if bwrap else None
+        self._probing: asyncio.Lock | None = None
+        self._status: SandboxStatus | None = None
+        self._place: _Place | None = None
+
+    async def probe(self) -> SandboxStatus:
+        """Run the escape programs once and remember the answer for the life of this object (about a second)."""
+        if self._status is not None:
+            return self._status
+        if self._probing is None:
+            self._probing = asyncio.Lock()
+        async with self._probing:
+            if self._status is None:
+                self._status = await self._probe()
+            return self._status
+
+    async def run(self, run: SandboxRun) -> SandboxResult:
+        """Run the tests and judge them.
+
+        Raises:
+            SandboxUnavailable: this machine cannot isolate a program; nothing was run.
+        """
+        status = await self.probe()
+        if self._place is None:
+            raise SandboxUnavailable(status.reason, status.fix)
+        expected = expect(run)
+        if expected.broken:
+            first = expected.broken[0]
+            return _not_run("failed", f"The test file {first.id} is not valid Python: {first.message}", expected)
+        if not expected.allowed:
+            return _not_run("no_tests", "The test files hold no test.", expected)
+        result = await _attempt(self._place, run, expected)
+        if result.outcome == "infrastructure":
+            result = await _attempt(self._place, run, expected)
+        return result
+
+    async def _probe(self) -> SandboxStatus:
+        python, warnings = _choose_python(self._python)
+        bwrap = _find(self._bwrap or "bwrap")
+        if bwrap is None:
+            missing = f"bubblewrap is missing ({self._bwrap or 'bwrap'} was not found)."
+            return _refuse(missing, install_fix(read_os_release()), warnings)
+        try:
+            env = await asyncio.to_thread(inspect_python, python)
+        except SandboxUnavailable as error:
+            return _refuse(error.reason, error.fix, warnings)
+        return await self._try_privileges(bwrap, env, warnings)
+
+    async def _try_privileges(self, bwrap: str, env: PythonEnv, warnings: list[str]) -> SandboxStatus:
+        """Root first tries to become nobody; a user namespace is everybody else's way, and root's second choice."""
+        reason, fix = "", ""
+        for privilege in _privileges():
+            place = _Place(tuple(bwrap_argv(bwrap, env, privilege)), env, privilege)
+            result = await _try_to_escape(place)
+            if result.passed:
+                self._place = place
+                if privilege == "userns" and os.getuid() == 0:
+                    warnings.append(_KEPT_IDENTITY)
+                return SandboxStatus(True, TIER, env.executable, env.version, "Isolated.", "", tuple(warnings))
+            reason, fix = _why_not(result)
+        return _refuse(reason, fix, warnings, env)
+
+
+def _find(program: str) -> str | None:
+    found = shutil.which(program)
+    return found and os.path.abspath(found)
+
+
+def _choose_python(python: str | None) -> tuple[str | None, list[str]]:
+    warnings = [] if has_filter() else [_NO_FILTER]
+    if python is None or os.path.exists(os.path.expanduser(python)):
+        return python and os.path.abspath(os.path.expanduser(python)), warnings
+    return None, [f"SANDBOX_PY_PATH {python} does not exist; the service's own interpreter is used.", *warnings]
+
+
+def _privileges() -> tuple[Privilege, ...]:
+    if os.getuid() != 0:
+        return ("userns",)
+    return ("setuid", "userns") if has_filter() else ("setuid",)
+
+
+def _refuse(reason: str, fix: str, warnings: list[str], env: PythonEnv | None = None) -> SandboxStatus:
+    python, version = (env.executable, env.version) if env else ("", "")
+    return SandboxStatus(False, "", python, version, reason, fix, tuple(warnings))
+
+
+def _why_not(result: SandboxResult) -> tuple[str, str]:
+    if result.outcome == "infrastructure":
+        return explain(result.stderr)
+    failed = next((case for case in result.cases if case.outcome != "passed"), None)
+    detail = f" ({failed.id.partition('::')[2]}: {failed.message.splitlines()[0]})" if failed and failed.message else ""
+    return f"The walls of the sandbox did not hold: {result.reason}{detail}", "Report this; runs are refused here."
+
+
+def _not_run(outcome: Outcome, reason: str, expected: Expectations) -> SandboxResult:
+    return SandboxResult(False, outcome, reason, expected.broken, sandbox_tier=TIER)
+
+
+async def _try_to_escape(place: _Place) -> SandboxResult:
+    text = Path(__file__).with_name("escapes.py").read_text(encoding="utf-8")
+    with _bait() as facts:
+        files = {"test_escapes.py": text, "escapes.json": facts}
+        run = SandboxRun(files, ("test_escapes.py",), SandboxLimits(timeout_sec=20))
+        return await _attempt(place, run, expect(run))
+
+
+@contextlib.contextmanager
+def _bait() -> Iterator[str]:
+    """A file and a listening port that the guest must not reach, and the facts it needs to try."""
+    with tempfile.NamedTemporaryFile(prefix="kitty-bait-") as file, socket.create_server(("127.0.0.1", 0)) as server:
+        hidden = [file.name, str(Path.home() / ".ssh"), __file__, "/etc/passwd", "/proc/self", "/sys/kernel", "/bin/sh"]
+        port = server.getsockname()[1]
+        facts = {"hidden": hidden, "port": port, "variables": sorted(ENVIRONMENT), "seccomp": has_filter()}
+        yield json.dumps(facts)
+
+
+async def _attempt(place: _Place, run: SandboxRun, expected: Expectations) -> SandboxResult:
+    nonce, control = secrets.token_hex(16), f"test_zz_{secrets.token_hex(6)}.py"
+    body = f"def {control.removesuffix('.py')}():\n    assert 1 == 2\n"
+    config: dict[str, Any] = {
+        "nonce": nonce,
+        "files": {**run.files, control: body},
+        "tests": list(run.tests),
+        "control": control,
+        "limits": dataclasses.asdict(run.limits),
+        "uid": _unused_uid() if place.privilege == "setuid" else None,
+        "paths": [MODULES_DIR],
+        "site_dirs": list(place.env.site_dirs),
+    }
+    try:
+        ending = await supervise(place.argv, config, run.limits)
+    except OSError as error:
+        return _infrastructure(f"The sandbox could not be started: {error}.")
+    return _to_result(ending, run, expected, control, nonce)
+
+
+def _infrastructure(reason: str) -> SandboxResult:
+    return SandboxResult(False, "infrastructure", reason, sandbox_tier=TIER)
+
+
+def _to_result(ending: Ending, run: SandboxRun, expected: Expectations, control: str, nonce: str) -> SandboxResult:
+    own_modules = {path.partition("/")[0].removesuffix(".py") for path in run.files}
+    evidence = Evidence(ending.ended, ending.exit_code, ending.report)
+    verdict = judge(evidence, expected, control, nonce, own_modules)
+    return SandboxResult(
+        passed=verdict.outcome == "passed",
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        cases=verdict.cases,
+        seconds=ending.seconds,
+        sandbox_tier=TIER,
+        stdout=ending.stdout.decode("utf-8", "replace"),
+        stderr=ending.stderr.decode("utf-8", "replace"),
+        exit_code=ending.exit_code,
+        missing_modules=verdict.missing_modules,
+    )
+
+
+def _unused_uid() -> int:
+    """A fresh uid per run, so that RLIMIT_NPROC counts this run alone; 65534 where only a small range is mapped."""
+    try:
+        spans = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()]
+    except OSError:
+        spans = []
+    wide = any(int(start) == 0 and int(length) > 0x40000000 for start, _, length in spans)
+    return 0x20000000 + secrets.randbelow(0x20000000 - 1) if wide else 65534

@@ -1,0 +1,24 @@
+"""What the coder-agent's tests share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from coder_agent.testing import RunningAgent, running_agent
+from kitty_llm.testing import Reply, ScriptedModel
+
+Script = str | Reply | list[str | Reply] | Callable[[list[dict[str, str]]], str | Reply]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., tuple[RunningAgent, ScriptedModel]]]:
+    """start(script, model={…options of ScriptedModel…}, **what running_agent takes) -> (agent, model)."""
+    with ExitStack() as stack:
+
+        def start(script: Script, model: dict[str, Any] | None = None, **options: Any) -> Any:
+            scripted = stack.enter_context(ScriptedModel(script, **(model or {})).threaded())
+            return stack.enter_context(running_agent(scripted.base_url, **options)), scripted
+
+        yield start

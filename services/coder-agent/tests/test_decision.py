@@ -1,0 +1,135 @@
+"""What to do next follows from the evidence alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from coder_agent.candidates import Candidate, Check, Row, best, contradicted
+from coder_agent.decision import TIERS, Evidence, decide, refine_target
+
+STANDARD = TIERS["standard"]
+
+
+def row(passed="", failed="", **facts):
+    checks = {name: Check(True) for name in passed.split()}
+    checks |= {name: Check(False, "AssertionError", f"{name} was wrong") for name in failed.split()}
+    return Row(checks, **{"loads": True, **facts})
+
+
+def candidate(index, the_row=None, origin="sample", code=None):
+    return Candidate(index, code or f"def f(): return {index}\n", ("f",), origin, row=the_row)
+
+
+def evidence(*candidates, **facts):
+    return Evidence(candidates=candidates, attempts=len(candidates), **facts)
+
+
+def test_without_code_the_model_is_asked_again_and_then_given_up():
+    assert decide(Evidence(attempts=1), STANDARD) == "write_code"
+    assert decide(Evidence(attempts=2), STANDARD) == "stop"
+
+
+def test_a_candidate_is_run_before_anything_is_decided_about_it():
+    assert decide(evidence(candidate(0), trusted=["t"]), STANDARD) == "run_tests"
+
+
+def test_tests_are_written_before_the_first_run_when_the_request_has_no_example():
+    assert decide(evidence(candidate(0)), STANDARD) == "write_tests"
+
+
+def test_all_examples_passed_is_accepted_once_tests_were_written_beside_them():
+    seen = evidence(candidate(0, row("t")), trusted=["t"])
+    assert decide(seen, STANDARD) == "write_tests"
+    assert decide(replace(seen, rounds_of_tests=1), STANDARD) == "accept"
+    assert decide(seen, TIERS["fast"]) == "accept"
+
+
+def test_a_failed_example_is_refined_then_sampled_then_given_up():
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"])
+    assert decide(seen, STANDARD) == "refine"
+    assert decide(replace(seen, refinements=2), STANDARD) == "write_code"
+    three = evidence(*(candidate(i, row("", "t")) for i in range(3)), trusted=["t"], refinements=2)
+    assert decide(three, STANDARD) == "stop"
+
+
+def test_the_same_failure_twice_ends_refining():
+    seen = evidence(candidate(0, row("", "t")), candidate(1, row("", "t"), "refine"), trusted=["t"], refinements=1)
+    assert decide(seen, STANDARD) == "write_code"
+
+
+def test_a_new_failure_is_refined_further():
+    other = replace(row("", "t"), checks={"t": Check(False, "AssertionError", "another")})
+    seen = evidence(candidate(0, row("", "t")), candidate(1, other, "refine"), trusted=["t"], refinements=1)
+    assert decide(seen, STANDARD) == "refine"
+
+
+def test_no_refinement_is_made_when_none_is_allowed():
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"])
+    assert decide(seen, replace(STANDARD, refinements=0)) == "write_code"
+
+
+def test_code_that_passes_all_its_generated_tests_is_accepted():
+    seen = evidence(candidate(0, row("a b c")), generated=["a", "b", "c"], rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "accept"
+
+
+def test_two_generated_tests_are_too_few():
+    seen = evidence(candidate(0, row("a b")), generated=["a", "b"], rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "stop"
+
+
+def test_code_that_fails_some_generated_tests_is_compared_with_other_samples():
+    seen = evidence(candidate(0, row("a b c d", "e f")), generated=list("abcdef"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "write_code"
+
+
+def test_code_that_fails_most_generated_tests_is_refined():
+    seen = evidence(candidate(0, row("a", "b c d")), generated=list("abcd"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "refine"
+
+
+def test_a_missing_package_is_avoided_once_unless_the_request_asks_for_it():
+    seen = evidence(candidate(0, row("", "t", missing_modules=("numpy",), loads=False)), trusted=["t"])
+    assert decide(seen, STANDARD) == "refine"
+    assert decide(replace(seen, asked_for=frozenset({"numpy"})), STANDARD) == "stop"
+    assert decide(replace(seen, refinements=1), STANDARD) == "stop"
+
+
+def test_nothing_is_run_when_running_is_switched_off():
+    seen = evidence(candidate(0), rounds_of_tests=1)
+    assert decide(seen, replace(STANDARD, runs_code=False)) == "stop"
+
+
+def test_a_later_worse_candidate_never_replaces_a_better_one():
+    first, worse, equal = candidate(0, row("t", "u")), candidate(1, row("", "t u")), candidate(2, row("u", "t"))
+    assert best([first, worse, equal], ["t", "u"], []) is first
+
+
+def test_a_later_better_candidate_does():
+    first, better = candidate(0, row("t", "u")), candidate(1, row("t u"))
+    assert best([first, better], ["t", "u"], []) is better
+
+
+def test_trusted_tests_outrank_any_number_of_generated_ones():
+    trusted, popular = candidate(0, row("t", "a b c")), candidate(1, row("a b c", "t"))
+    assert best([popular, trusted], ["t"], ["a", "b", "c"]) is trusted
+
+
+def test_a_generated_test_that_most_candidates_fail_is_dropped():
+    pool = [candidate(0, row("a", "b")), candidate(1, row("a", "b")), candidate(2, row("a b"))]
+    assert contradicted(pool, ["a", "b"]) == {"b"}
+
+
+def test_the_same_code_twice_has_one_vote():
+    pool = [candidate(0, row("a", "b"), code="x=1"), candidate(1, row("a", "b"), code="x=1"), candidate(2, row("a b"))]
+    assert contradicted(pool, ["a", "b"]) == frozenset()
+
+
+def test_one_candidate_alone_contradicts_nothing():
+    assert contradicted([candidate(0, row("", "a"))], ["a"]) == frozenset()
+
+
+@pytest.mark.parametrize(("latest", "target"), [(row("t", "u"), 1), (row("", "t u"), 0)])
+def test_refining_starts_from_the_latest_unless_it_got_worse(latest, target):
+    seen = evidence(candidate(0, row("t", "u")), candidate(1, latest, "refine"), trusted=["t", "u"])
+    assert refine_target(seen).index == target

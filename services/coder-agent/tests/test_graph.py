@@ -1,0 +1,220 @@
+"""The whole workflow over HTTP: a scripted model, the real sandbox."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from kitty_llm.testing import Reply
+
+REQUEST = "Write add(a, b). add(1, 2) == 3 and add(0, 5) == 5"
+BARE_REQUEST = "Write add(a, b) that returns the sum of two numbers"
+RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
+WRONG = "```python\ndef add(a, b):\n    return a - b\n```"
+CHECKS = "1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 0\nassert add(10, 20) == 30\n"
+
+
+def is_about_tests(messages):
+    return "checks of" in messages[-1 if messages[-1]["role"] == "user" else -2]["content"]
+
+
+def coder(*codes, checks=CHECKS):
+    """A model that writes `codes` in order (the last again and again) and always the same checks."""
+    left = list(codes)
+
+    def answer(messages):
+        if is_about_tests(messages):
+            return checks
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return answer
+
+
+def test_right_code_is_verified_by_the_examples(start):
+    agent, _ = start(coder(RIGHT))
+    answer = agent.generate(REQUEST).json()
+    assert answer["verdict"] == "verified"
+    assert answer["passed"] is answer["tests_passed"] is answer["success"] is True
+    assert answer["evidence"]["examples"] == 2
+    assert answer["code_sha256"] == hashlib.sha256(answer["code"].encode()).hexdigest()
+    assert answer["tests"] == answer["test_code"]
+    assert answer["final_answer"] == answer["summary"]
+
+
+def test_a_verified_answer_passes_a_plain_pytest_outside(start, tmp_path):
+    agent, _ = start(coder(RIGHT))
+    answer = agent.generate(BARE_REQUEST).json()
+    assert answer["verdict"] == "verified"
+    (tmp_path / "solution.py").write_text(answer["code"])
+    (tmp_path / "test_solution.py").write_text(answer["tests"])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Of course!\n{RIGHT.replace('python', 'py')}\nThat is all.",
+        f"<think>a - b? no.</think>\n{RIGHT}",
+        f"{RIGHT}\nTests:\n```python\nfrom solution import add\ndef test_add():\n    assert add(1, 2) == 3\n```",
+        f"{RIGHT}\nLet me know if you need more!",
+        "```python\ndef add(a, b):\n    return a + b\n\n\nTABLE = {1: [2,",
+    ],
+    ids=["prose and a py block", "think", "two blocks", "trailing text", "cut off"],
+)
+@pytest.mark.parametrize("echo", [False, True], ids=["continues", "echoes"])
+def test_whatever_wraps_the_code_it_is_delivered_clean(start, text, echo):
+    agent, _ = start(coder(text), model={"echo_prefill": echo})
+    answer = agent.generate(REQUEST, tier="fast").json()
+    assert answer["verdict"] == "verified"
+    assert answer["code"] == "def add(a, b):\n    return a + b\n"
+
+
+def test_an_answer_that_was_cut_off_is_continued_once(start):
+    first = Reply("def add(a, b):\n    retu", finish_reason="length")
+    agent, model = start([first, "rn a + b\n"])
+    answer = agent.generate(REQUEST, tier="fast").json()
+    assert answer["verdict"] == "verified"
+    assert len(model.generations) == 2
+    assert model.generations[1].prefill.endswith("    retu")
+
+
+def test_a_model_that_only_says_done_is_not_verified(start):
+    agent, model = start("Done.")
+    answer = agent.generate(REQUEST)
+    assert answer.status_code == 200
+    assert answer.json()["verdict"] == "not_verified"
+    assert answer.json()["code"] == ""
+    assert "no code" in answer.json()["error"]
+    assert len(model.generations) == 2
+
+
+def test_a_model_that_is_always_wrong_is_refined_exactly_as_often_as_allowed(start):
+    wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
+    agent, _ = start(coder(*wrong), coder_refine_passes=3)
+    answer = agent.generate(REQUEST).json()
+    assert answer["verdict"] == "tests_failed"
+    assert answer["refinement_count"] == 3
+    assert answer["passed"] is False
+    assert "add" in answer["error"]
+
+
+def test_max_refinements_of_the_request_outranks_the_setting(start):
+    wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
+    agent, _ = start(coder(*wrong), coder_refine_passes=3)
+    assert agent.generate(REQUEST, max_refinements=0).json()["refinement_count"] == 0
+
+
+def test_a_bug_and_then_a_fix_counts_one_refinement(start):
+    agent, model = start(coder(WRONG, RIGHT))
+    answer = agent.generate(REQUEST).json()
+    assert (answer["passed"], answer["refinement_count"]) == (True, 1)
+    shown = next(r for r in model.generations if "Running it showed" in str(r.messages)).messages
+    assert "add(1, 2)" in str(shown)
+
+
+def test_a_bug_and_then_a_fix_without_examples_counts_one_refinement_too(start):
+    agent, _ = start(coder(WRONG, RIGHT))
+    answer = agent.generate(BARE_REQUEST).json()
+    assert (answer["verdict"], answer["refinement_count"]) == ("verified", 1)
+
+
+def test_a_worse_refinement_never_replaces_what_was_better(start):
+    half = "```python\ndef add(a, b):\n    return 3\n```"
+    broken = "```python\ndef add(a, b):\n    raise RuntimeError('no')\n```"
+    agent, _ = start(coder(half, broken))
+    answer = agent.generate(REQUEST).json()
+    assert answer["verdict"] == "tests_failed"
+    assert "return 3" in answer["code"]
+    assert answer["evidence"]["trusted_passed"] == 1
+
+
+def test_checks_are_written_without_seeing_the_code(start):
+    agent, model = start(coder(RIGHT))
+    agent.generate(BARE_REQUEST)
+    asked = next(request for request in model.generations if is_about_tests(request.messages))
+    assert "return a + b" not in str(asked.messages)
+
+
+def test_checks_that_a_stub_passes_do_not_verify(start):
+    agent, _ = start(
+        coder("```python\ndef add(a, b):\n    return 0\n```", checks="1, -1) == 0\nassert add(0, 0) == 0\n")
+    )
+    answer = agent.generate(BARE_REQUEST).json()
+    assert answer["verdict"] == "not_verified"
+    assert "example" in answer["error"]
+
+
+def test_the_callers_tests_decide_and_are_returned_untouched(start):
+    tests = "from adder import add\n\n\ndef test_add():\n    assert add(2, 2) == 4  # mine\n"
+    agent, model = start(coder(WRONG, RIGHT))
+    answer = agent.generate(BARE_REQUEST, tests=tests).json()
+    assert answer["verdict"] == "verified"
+    assert answer["tests"] == tests
+    assert answer["module"] == "adder.py"
+    assert not any(is_about_tests(request.messages) for request in model.generations)
+
+
+def test_tests_of_the_caller_that_cannot_be_collected_never_verify(start):
+    agent, _ = start(coder(RIGHT))
+    answer = agent.generate(BARE_REQUEST, tests="import solution\nthis is not python\n").json()
+    assert answer["verdict"] == "tests_failed"
+
+
+def test_context_files_can_be_imported(start):
+    agent, model = start(coder("```python\nfrom rates import RATE\n\ndef taxed(x):\n    return x * RATE\n```"))
+    answer = agent.generate("taxed(10) == 12", files={"rates.py": "RATE = 1.2\n"}, tier="fast").json()
+    assert answer["verdict"] == "verified"
+    assert "RATE = 1.2" in str(model.generations[0].messages)
+
+
+def test_a_package_the_sandbox_lacks_is_named_with_the_command_that_adds_it(start):
+    agent, _ = start(coder("```python\nimport numpy\n\ndef add(a, b):\n    return numpy.add(a, b)\n```"))
+    answer = agent.generate("Write add(a, b) with numpy. add(1, 2) == 3").json()
+    assert answer["verdict"] == "not_verified"
+    assert "numpy" in answer["error"]
+    assert "pip install" in answer["error"]
+
+
+def test_a_package_nobody_asked_for_is_refined_away(start):
+    agent, _ = start(coder("```python\nimport numpy\n\ndef add(a, b):\n    return numpy.add(a, b)\n```", RIGHT))
+    answer = agent.generate(REQUEST).json()
+    assert (answer["verdict"], answer["refinement_count"]) == ("verified", 1)
+
+
+def test_the_deep_tier_shows_a_plan_of_the_models(start):
+    def answer(messages):
+        return '["Add the numbers.", "Return the sum."]' if "JSON list" in str(messages) else coder(RIGHT)(messages)
+
+    agent, _ = start(answer)
+    result = agent.generate(REQUEST, tier="deep").json()
+    assert result["plan"] == "1. Add the numbers.\n2. Return the sum."
+    assert result["verdict"] == "verified"
+
+
+def test_a_class_is_checked_by_test_functions(start):
+    stack = (
+        "class Stack:\n    def __init__(self): self.items = []\n    def push(self, item): self.items.append(item)\n"
+        "    def pop(self): return self.items.pop()\n"
+    )
+    case = "{name}():\n    s = Stack()\n    s.push({one!r})\n    s.push({two!r})\n    assert s.pop() == {two!r}\n\n"
+    checks = case.format(name="numbers", one=1, two=2) + "def test_"
+    checks += case.format(name="texts", one="a", two="b") + "def test_" + case.format(name="lists", one=[], two=[1])
+
+    def answer(messages):
+        return checks if "pytest functions" in str(messages) else f"```python\n{stack}```"
+
+    agent, _ = start(answer)
+    result = agent.generate("Write a class Stack with push(item) and pop()").json()
+    assert result["verdict"] == "verified", result["error"]
+    assert result["evidence"]["generated_tests"] == 3
+
+
+def test_usage_says_what_the_model_computed(start):
+    agent, _ = start(coder(RIGHT))
+    usage = agent.generate(REQUEST).json()["usage"]
+    assert usage["calls"] == 2
+    assert usage["prefill_tokens"] > 0
+    assert usage["completion_tokens"] > 0
+    assert set(usage["seconds"]) == {"code", "test"}

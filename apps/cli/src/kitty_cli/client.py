@@ -1,0 +1,108 @@
+"""The coder-agent over HTTP: one job, as a stream of events. Closing the stream cancels the job."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kitty_cli import __name__ as package
+from kitty_cli.errors import NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
+from kitty_cli.sse import Event, FrameParser
+
+CONNECT_WITHIN_SEC = 5.0
+SILENCE_SEC = 60.0
+"""The service sends a comment every 10 s; so long without one it hangs."""
+LAST = frozenset({"complete", "error"})
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where the coder-agent is."""
+
+    base_url: str
+    token: str | None = None
+    log: Path | None = None
+    """Its log file, when this command line started it."""
+
+    @property
+    def hint(self) -> str:
+        return f"Its log: {self.log}" if self.log else "See the log of that service."
+
+
+async def run_job(
+    service: Service, body: Mapping[str, Any], on_event: Callable[[Event], None], give_up_after_sec: float | None
+) -> Event:
+    """Runs one job and returns its last event, `complete` or `error`.
+
+    Raises:
+        ServiceIsGone: the connection was refused, nothing was sent.
+        ServiceRefused: it answered with a problem document.
+        ServiceFailed: the stream broke off or was not understood.
+        OutOfTime: `give_up_after_sec` passed.
+    """
+    try:
+        async with asyncio.timeout(give_up_after_sec):
+            async for event in _events(service, body):
+                on_event(event)
+                if event.get("type") in LAST:
+                    return event
+    except TimeoutError:
+        raise OutOfTime(f"No result within {give_up_after_sec:g} s. Give it more time with --timeout.") from None
+    raise ServiceFailed(f"The service at {service.base_url} ended the stream without a result. {service.hint}")
+
+
+async def _events(service: Service, body: Mapping[str, Any]) -> AsyncIterator[Event]:
+    url = f"{service.base_url}/api/coding/stream"
+    headers = {"Accept": "text/event-stream", "User-Agent": package}
+    if service.token:
+        headers["Authorization"] = f"Bearer {service.token}"
+    timeout = httpx.Timeout(SILENCE_SEC, connect=CONNECT_WITHIN_SEC)
+    parser = FrameParser()
+    try:
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=timeout, headers=headers) as http,
+            http.stream("POST", url, json=body) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise _refusal(service, response, await response.aread())
+            async for block in response.aiter_raw():
+                for event in parser.feed(block):
+                    yield event
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise NotConfigured(f"{service.base_url} is not an address: {error}") from error
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise ServiceIsGone(f"Nothing answers at {service.base_url}. {service.hint}") from error
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise ServiceFailed(f"The connection to {service.base_url} broke off ({reason}). {service.hint}") from error
+
+
+def _refusal(service: Service, response: httpx.Response, content: bytes) -> ServiceRefused:
+    try:
+        problem = httpx.Response(response.status_code, content=content).json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {}
+    code = str(problem.get("code") or {401: "unauthorized", 403: "forbidden"}.get(response.status_code, ""))
+    detail = str(problem.get("detail") or f"{service.base_url} answered {response.status_code}.")
+    if code == "unauthorized":
+        detail += " Set KITTY_API_KEY (for a gateway) or KITTY_SERVICE_TOKEN (for a coder-agent)."
+    if response.status_code == httpx.codes.NOT_FOUND:
+        code, detail = "not_found", f"{service.base_url} has no /api/coding/stream: it is not a KITTY service."
+    retry = response.headers.get("retry-after")
+    detail += f" Try again in {retry} s." if retry else ""
+    return ServiceRefused(detail, code or "http_error", response.status_code)
+
+
+def ask_health(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
+    """What `/healthz` says, or None when no coder-agent answers there."""
+    try:
+        answer = httpx.get(f"{base_url}/healthz", timeout=timeout_sec, trust_env=False)
+        health = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
+    return health if isinstance(health, dict) and health.get("service") == "coder-agent" else None

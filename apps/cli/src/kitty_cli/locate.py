@@ -1,0 +1,88 @@
+"""Where this job goes: the address that was named, a service that runs already, or one that is started now."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from kitty_cli.client import Service, ask_health
+from kitty_cli.errors import UsageProblem
+from kitty_cli.fingerprint import fingerprint
+from kitty_cli.model_plan import ModelPlan, make_plan, pull_what_is_missing
+from kitty_cli.resident import ensure_resident, living_residents, port_wanted
+from kitty_cli.state import Wanted, log_file
+
+Say = Callable[[str], None]
+HOST_AND_PORT = re.compile(r"[\w.-]+:\d{1,5}")
+"""An address without its scheme; `qwen2.5:7b` is a name."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    service: Service
+    model: str | None
+    """What the request's `model` has to be."""
+    explicit: bool
+    """The person named the address: nothing is started in its place."""
+
+
+def named_service(api: str | None, env: Mapping[str, str]) -> Service | None:
+    """The service of `--api`, KITTY_API_BASE or CODER_AGENT_BASE; None when none is set."""
+    gateway = (api or env.get("KITTY_API_BASE", "")).strip().rstrip("/")
+    if gateway:
+        return Service(gateway, env.get("KITTY_API_KEY") or None)
+    direct = env.get("CODER_AGENT_BASE", "").strip().rstrip("/")
+    return Service(direct, _token(env)) if direct else None
+
+
+def running_service(env: Mapping[str, str]) -> Service | None:
+    """A coder-agent on the usual port that no command line has started."""
+    base_url = f"http://127.0.0.1:{port_wanted(env)}"
+    if any(resident.base_url == base_url for resident in living_residents()):
+        return None
+    return Service(base_url, _token(env)) if ask_health(base_url) else None
+
+
+def locate(api: str | None, model: str | None, env: Mapping[str, str], say: Say, quiet: bool) -> Destination:
+    """Finds the service, or starts it.
+
+    Raises:
+        UsageProblem, NotConfigured, NoModel: as `model_plan` and `resident` say.
+    """
+    named = named_service(api, env)
+    if named is not None:
+        if model is not None and _is_place(model):
+            raise UsageProblem(
+                f"--model {model}: {named.base_url} chooses its own servers and files. Name an alias, or unset "
+                "--api, KITTY_API_BASE and CODER_AGENT_BASE."
+            )
+        return Destination(named, model, explicit=True)
+    found = None if model is not None and _is_place(model) else running_service(env)
+    if found is not None:
+        return Destination(found, model, explicit=False)
+    return _own(make_plan(model, env), env, say, quiet)
+
+
+def _own(plan: ModelPlan, env: Mapping[str, str], say: Say, quiet: bool) -> Destination:
+    mark = fingerprint(plan.env, plan.kind)
+    running = next((resident for resident in living_residents() if resident.wanted.fingerprint == mark), None)
+    if plan.advised and plan.field is None and running is not None:
+        if running.wanted.advised:
+            # What was advised when it started still holds: its own memory would tip the scales now.
+            plan = replace(plan, start_with=running.wanted.model, to_pull=None)
+        else:
+            plan = replace(plan, field=plan.start_with)
+    plan = pull_what_is_missing(plan, say, quiet)
+    if running is None:
+        say("Starting the coder-agent; it stays for the next command (`kitty-cli stop` ends it).")
+    wanted = Wanted(mark, plan.kind, plan.start_with, plan.advised)
+    resident = ensure_resident(plan.env, wanted)
+    return Destination(Service(resident.base_url, _token(env), log_file()), plan.field, explicit=False)
+
+
+def _token(env: Mapping[str, str]) -> str | None:
+    return env.get("KITTY_SERVICE_TOKEN") or env.get("KITTY_API_KEY") or None
+
+
+def _is_place(model: str) -> bool:
+    """Whether `--model` is a path or an address, not a name."""
+    return "/" in model or "\\" in model or model.lower().endswith(".gguf") or bool(HOST_AND_PORT.fullmatch(model))

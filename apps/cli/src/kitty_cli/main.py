@@ -1,0 +1,167 @@
+"""`kitty-cli`: the commands and their options. What a command does is imported when it runs: `--help` starts fast."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from kitty_cli.errors import CliError
+from kitty_cli.exit_codes import ExitCode
+from kitty_cli.render import Output
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Python code with a verdict that was earned by running it, on this machine's own models. "
+    "`code` leaves its service running for 15 minutes; `stop` ends it.",
+    epilog="Exit status: 0 verified · 1 not verified · 2 usage · 3 configuration or no sandbox · 4 no model · "
+    "5 out of time · 6 internal · 130 interrupted",
+)
+models_app = typer.Typer(help="The embedded models: what there is, fetch one, serve one.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"kitty-cli {version_of('kitty-cli')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def code(
+    request: Annotated[str, typer.Argument(metavar="REQUEST|-", help="What the code is to do; - reads it from stdin.")],
+    tests: Annotated[Path | None, typer.Option(metavar="FILE", help="Your pytest file; it has the last word.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the module and its tests there.")] = None,
+    tier: Annotated[str | None, typer.Option(metavar="fast|standard|deep", help="How much to spend.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
+    module: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the module [solution.py].")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole response as JSON.")] = False,
+    output_format: Annotated[Output, typer.Option(help="What goes to stdout.")] = Output.TEXT,
+    timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole job.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Use this service [$KITTY_API_BASE].")] = None,
+) -> None:
+    """Write a Python module, test it, and say what is proven."""
+    from kitty_cli.coding import CodeOptions, run_code
+
+    if tier is not None and tier not in ("fast", "standard", "deep"):
+        raise typer.BadParameter("choose fast, standard or deep", param_hint="--tier")
+    output = Output.JSON if as_json else output_format
+    options = CodeOptions(request, tests, out, tier, model, module, output, timeout, quiet, api)
+    _leave(lambda: run_code(options), output)
+
+
+@models_app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """Models that can be fetched or are here."""
+    from kitty_cli.models import show_models
+
+    _leave(lambda: show_models(as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@models_app.command()
+def pull(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ALIAS|URL]", help="Default: advised for this machine.")
+    ] = None,
+) -> None:
+    """Fetch a model; an interrupted one goes on where it stopped."""
+    from kitty_cli.models import pull_model
+
+    _leave(lambda: pull_model(name))
+
+
+@models_app.command()
+def serve(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ALIAS|PATH]", help="Default: advised for this machine.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8087,
+) -> None:
+    """Serve a model on this machine until Ctrl-C."""
+    from kitty_cli.models import serve_model
+
+    _leave(lambda: serve_model(name, port))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look whether everything `code` needs is here, and say what to do where it is not."""
+    from kitty_cli.doctor import examine
+
+    _leave(lambda: examine(as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show what runs."""
+    from kitty_cli.running import show_status
+
+    _leave(lambda: show_status(as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def stop() -> None:
+    """Stop what `code` left running, and its model."""
+    from kitty_cli.running import stop_all
+
+    _leave(stop_all)
+
+
+def _leave(command: Callable[[], ExitCode], output: Output = Output.TEXT) -> None:
+    """Runs a command and leaves with its exit status; the only place that turns errors into one."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = command()
+    except CliError as error:
+        status = _tell(error, output)
+    except KeyboardInterrupt:
+        print("kitty-cli: cancelled", file=sys.stderr)
+        status = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- the one place that gives every failure its exit status
+        from kitty_cli.translate import translate
+
+        status = _tell(translate(error), output)
+    raise typer.Exit(status)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(error: CliError, output: Output) -> ExitCode:
+    from kitty_cli.render import write_json
+    from kitty_cli.visible import visible
+
+    print(f"kitty-cli: {visible(error.message)}", file=sys.stderr)
+    if output is Output.JSON:
+        nothing = {"passed": False, "verdict": None, "code": None}
+        write_json(nothing | {"error": error.message, "error_code": error.code})
+    elif output is Output.STREAM_JSON:
+        write_json({"type": "error", "error": error.message, "code": error.code}, indent=None)
+    return error.exit_code
+
+
+def main() -> None:
+    try:
+        app(prog_name="kitty-cli")
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

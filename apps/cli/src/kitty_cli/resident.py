@@ -1,0 +1,205 @@
+"""The coder-agent this command line starts when none is there, and leaves running for the next command.
+
+lock → is one on record that fits and answers? ──yes──> use it
+            │ no
+            ├─ stop those that do not fit and are idle (they hold memory); leave the busy ones alone
+            └─ start one → record it → wait until it answers
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+from kitty_cli.client import ask_health
+from kitty_cli.errors import NotConfigured
+from kitty_cli.state import Resident, Wanted, log_file, read_residents, state_dir, write_residents
+
+DEFAULT_PORT = 8092
+IDLE_STOP_SEC = "900"
+POLL_SEC = 0.05
+ANSWER_WITHIN_SEC = 60.0
+STOP_WITHIN_SEC = 10.0
+HUNG_AFTER_SEC = 5.0
+LOG_TAIL_LINES = 15
+LOG_KEPT_BYTES = 4 * 1024**2
+PATHS = ("KITTY_MODEL_DIR", "SANDBOX_PY_PATH")
+"""Variables that may hold a path relative to the caller's folder; the service runs in another."""
+
+
+def ensure_resident(env: Mapping[str, str], wanted: Wanted) -> Resident:
+    """The running service for these settings, started if need be. Two callers at once start one.
+
+    Raises:
+        NotConfigured: it did not come up; the message ends with what it logged last.
+    """
+    with _locked():
+        living = living_residents()
+        fitting = [resident for resident in living if resident.wanted.fingerprint == wanted.fingerprint]
+        others = [resident for resident in living if resident not in fitting]
+        for resident in fitting:
+            if _answers_in_time(resident):
+                return resident
+        kept = [resident for resident in others if _is_busy(resident)]
+        for resident in [*fitting, *others]:
+            if resident not in kept:
+                _stop(resident)
+        write_residents(kept)
+        return _start(env, wanted, kept)
+
+
+def living_residents() -> list[Resident]:
+    """Those on record whose process runs."""
+    return [resident for resident in read_residents() if _process_of(resident)]
+
+
+def stop_residents() -> list[Resident]:
+    """Stops everything on record and returns what ran."""
+    with _locked():
+        stopped = living_residents()
+        for resident in stopped:
+            _stop(resident)
+        write_residents([])
+        return stopped
+
+
+def _locked() -> contextlib.AbstractContextManager[object]:
+    lock = filelock.FileLock(state_dir() / "resident.lock", timeout=2 * ANSWER_WITHIN_SEC, poll_interval=POLL_SEC)
+    try:
+        return lock.acquire()
+    except filelock.Timeout:
+        raise NotConfigured(f"Another kitty-cli has held {lock.lock_file} for too long. Is it stuck?") from None
+
+
+def _process_of(resident: Resident) -> psutil.Process | None:
+    """The recorded process, or None when it ended: its number may have gone to another since."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(resident.pid)
+        if abs(process.create_time() - resident.created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def _is_busy(resident: Resident) -> bool:
+    health = ask_health(resident.base_url, HUNG_AFTER_SEC)
+    return bool(health and health.get("jobs_running"))
+
+
+def _stop(resident: Resident) -> None:
+    process = _process_of(resident)
+    if process is None:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN_SEC)
+        except psutil.TimeoutExpired:
+            process.kill()
+
+
+def _answers_in_time(resident: Resident) -> bool:
+    deadline = time.monotonic() + STOP_WITHIN_SEC
+    while _process_of(resident):
+        if ask_health(resident.base_url):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SEC)
+    return False
+
+
+def port_wanted(env: Mapping[str, str]) -> int:
+    """CODER_PORT, or the usual one.
+
+    Raises:
+        NotConfigured: it is not a port.
+    """
+    text = env.get("CODER_PORT", "").strip() or str(DEFAULT_PORT)
+    if not text.isdecimal() or int(text) > 65535:
+        raise NotConfigured(f"CODER_PORT: {text!r} is not a port.")
+    return int(text)
+
+
+def _start(env: Mapping[str, str], wanted: Wanted, kept: list[Resident]) -> Resident:
+    port = _free_port(port_wanted(env))
+    log = _fresh_log()
+    before = log.stat().st_size
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "coder_agent.main"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=state_dir(),
+            env=_environment_for(env, port, wanted.model),
+        )
+    resident = Resident(
+        pid=process.pid,
+        created=psutil.Process(process.pid).create_time(),
+        base_url=f"http://127.0.0.1:{port}",
+        wanted=wanted,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_residents([*kept, resident])
+    _wait_until_it_answers(process, resident, log, before)
+    process.returncode = 0  # it is not ours to wait for: without this, Popen warns that it still runs
+    return resident
+
+
+def _environment_for(env: Mapping[str, str], port: int, model: str) -> dict[str, str]:
+    chosen = {"KITTY_IDLE_STOP_SEC": IDLE_STOP_SEC} | dict(env)
+    for name in PATHS:
+        if chosen.get(name):
+            chosen[name] = os.path.abspath(os.path.expanduser(chosen[name]))
+    chosen |= {"CODER_PORT": str(port), "KITTY_BIND": "127.0.0.1"}
+    return chosen | ({"KITTY_MODEL": model} if model else {})
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], resident: Resident, log: Path, before: int) -> None:
+    deadline = time.monotonic() + ANSWER_WITHIN_SEC
+    while ask_health(resident.base_url) is None:
+        code = process.poll()
+        if code is not None:
+            raise NotConfigured(f"The coder-agent ended at its start (status {code}).{_tail(log, before)}")
+        if time.monotonic() > deadline:
+            _stop(resident)
+            raise NotConfigured(f"The coder-agent did not answer in {ANSWER_WITHIN_SEC:g} s.{_tail(log, before)}")
+        time.sleep(POLL_SEC)
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted` when nobody listens there, else any free one."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise NotConfigured("There is no free port on 127.0.0.1.")
+
+
+def _fresh_log() -> Path:
+    """The log file, for this user alone; a long one is put aside."""
+    log = log_file()
+    if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
+        log.replace(log.with_name(f"{log.name}.old"))
+    log.touch(mode=0o600)
+    return log
+
+
+def _tail(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+    return f" It said last ({log}):\n" + "\n".join(lines) if lines else f" It said nothing ({log})."

@@ -1,0 +1,63 @@
+"""`kitty-cli status` and `kitty-cli stop`: what `code` uses and what it left running."""
+
+from typing import Any
+
+from kitty_cli.client import ask_health
+from kitty_cli.exit_codes import ExitCode
+from kitty_cli.locate import named_service
+from kitty_cli.render import write_json
+from kitty_cli.resident import living_residents, port_wanted, stop_residents
+from kitty_core.settings import environment
+
+
+def describe_services() -> list[dict[str, Any]]:
+    """Each service `code` could use: its address, whether it was started here, and what its `/healthz` says."""
+    env = environment()
+    ours = {resident.base_url: resident for resident in living_residents()}
+    named = named_service(None, env)
+    usual = named.base_url if named else f"http://127.0.0.1:{port_wanted(env)}"
+    services = []
+    for base_url in dict.fromkeys([usual, *ours]):
+        resident, health = ours.get(base_url), ask_health(base_url)
+        if resident is not None or health is not None or named is not None:
+            pid = resident.pid if resident else None
+            model = resident.wanted.model or resident.wanted.kind if resident else None
+            started = resident.started if resident else None
+            services.append({"base_url": base_url, "pid": pid, "model": model, "started": started, "health": health})
+    return services
+
+
+def show_status(as_json: bool) -> ExitCode:
+    services = describe_services()
+    if as_json:
+        write_json({"services": services})
+        return ExitCode.VERIFIED
+    for service in services:
+        print(service_line(service))
+    if not services:
+        print("Nothing is running. `kitty-cli code` starts what it needs.")
+    return ExitCode.VERIFIED
+
+
+def service_line(service: dict[str, Any]) -> str:
+    """One service in one line."""
+    health = service["health"]
+    if health is None:
+        state = "does not answer"
+    else:
+        servers = health.get("llm_servers") or {}
+        models = ", ".join(f"{role} {state}" for role, state in servers.items() if isinstance(state, str))
+        state = f"{health.get('status', 'answers')}, jobs running: {health.get('jobs_running', '?')}"
+        state += f", models: {models}" if models else ""
+    origin = f"started {service['started']} by kitty-cli, pid {service['pid']}" if service["pid"] else "not ours"
+    return f"{service['base_url']}: {state} ({origin})"
+
+
+def stop_all() -> ExitCode:
+    """Stops what command lines started; a service somebody else started is left alone."""
+    stopped = stop_residents()
+    for resident in stopped:
+        print(f"Stopped {resident.base_url} (pid {resident.pid}).")
+    if not stopped:
+        print("Nothing that kitty-cli started is running.")
+    return ExitCode.VERIFIED

@@ -1,0 +1,119 @@
+"""The real command line as a subprocess, in folders of its own, against real servers on loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kitty_cli.testing import ScriptedCoderAgent
+
+WITHIN_SEC = 25
+STAND_IN = """
+import asyncio, os, sys
+from kitty_cli.testing import ScriptedCoderAgent, finished_job
+
+with open(os.environ["STAND_IN_STARTS"], "a") as file:
+    file.write(f"{os.getpid()} {os.environ['CODER_PORT']} {os.environ.get('KITTY_MODEL', '')}\\n")
+if os.environ.get("STAND_IN_DIES"):
+    sys.exit("coder-agent: the stand-in was told to die")
+agent = ScriptedCoderAgent(finished_job(), port=int(os.environ["CODER_PORT"]))
+agent.health["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
+asyncio.run(agent.serve())
+"""
+
+
+class CommandLine:
+    """Runs `kitty-cli` the way a shell does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.starts = folder / "starts.txt"
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        self.env = kept | {
+            "HOME": str(folder / "home"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "KITTY_MODEL_DIR": str(folder / "models"),
+            "KITTY_MODEL_SOURCES": "local",
+            "CODER_PORT": str(free_port()),
+            "STAND_IN_STARTS": str(self.starts),
+            "TERM": "xterm-256color",
+            "COLUMNS": "100",
+        }
+        (folder / "home").mkdir()
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "kitty_cli.main", *arguments]
+
+    def run(self, *arguments: str, stdin: bytes | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            env=self.env | env,
+            cwd=self.folder,
+            timeout=WITHIN_SEC,
+            check=False,
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def start(self, *arguments: str, **env: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.env | env,
+            cwd=self.folder,
+        )
+
+    def install_stand_in(self) -> None:
+        """A `coder_agent` package that shadows the real one."""
+        package = self.folder / "stand_in" / "coder_agent"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "main.py").write_text(STAND_IN, encoding="utf-8")
+        self.env["PYTHONPATH"] = str(package.parent)
+
+    def started(self) -> list[list[str]]:
+        """pid, port and KITTY_MODEL of every stand-in that was started."""
+        return [line.split(" ") for line in self.starts.read_text().splitlines()] if self.starts.exists() else []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    line = CommandLine(tmp_path)
+    yield line
+    for pid, *_ in line.started():
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # it ended, as it should
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., ScriptedCoderAgent]]:
+    """Starts scripted services; they end with the test."""
+    agents: list[ScriptedCoderAgent] = []
+
+    def start(*arguments: object, **options: object) -> ScriptedCoderAgent:
+        agent = ScriptedCoderAgent(*arguments, **options)  # type: ignore[arg-type]
+        agents.append(agent.__enter__())
+        return agent
+
+    yield start
+    for agent in agents:
+        agent.__exit__(None, None, None)

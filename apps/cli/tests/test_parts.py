@@ -1,0 +1,102 @@
+"""Pure parts: frames, progress, words, and what doctor and models say."""
+
+import json
+
+import pytest
+
+from kitty_cli.errors import ServiceFailed, UsageProblem
+from kitty_cli.locate import locate
+from kitty_cli.progress import JobProgress
+from kitty_cli.sse import FrameParser
+from kitty_cli.testing import result, steps
+from kitty_cli.visible import visible
+from kitty_cli.wording import cost_words, evidence_words, verdict_line
+
+
+def test_frames_are_the_same_however_the_bytes_are_cut():
+    text = (
+        ': ping\n\ndata: {"type": "a",\r\ndata:  "x": "ä\u2028"}\r\n\r\nevent: b\ndata: {"y": 1}\n\n: ping\n\n'.encode()
+    )
+    expected = [{"type": "a", "x": "ä\u2028"}, {"type": "b", "y": 1}]
+    for size in range(1, len(text) + 1):
+        parser = FrameParser()
+        blocks = [text[start : start + size] for start in range(0, len(text), size)]
+        assert [event for block in blocks for event in parser.feed(block)] == expected
+
+
+@pytest.mark.parametrize("data", ["[1]", "{", "\\xff"])
+def test_a_frame_that_is_no_json_object_is_an_error(data):
+    with pytest.raises(ServiceFailed):
+        list(FrameParser().feed(f"data: {data}\n\n".encode()))
+
+
+def test_progress_counts_tokens_of_the_current_step_only():
+    now = [0.0]
+    progress = JobProgress(clock=lambda: now[0])
+    progress.apply({"type": "code_start", "candidate": 1, "of": 3})
+    progress.apply({"type": "prefill", "done": 50, "total": 200})
+    assert "candidate 2 of 3 · reading the prompt 25%" in progress.line()
+    for _ in range(20):
+        now[0] += 0.1
+        progress.apply({"type": "code_chunk", "delta": "x"})
+    assert "10 tok/s · 2 s" in progress.line()
+    assert progress.apply({"type": "run_start"})
+    assert "tok/s" not in progress.line()
+
+
+def test_every_event_of_a_job_and_unknown_ones_are_taken():
+    progress = JobProgress()
+    for event in [*steps(), {}, {"type": None}, {"type": "prefill", "total": 0}, {"type": "candidate"}]:
+        progress.apply(event)
+    assert progress.line()
+
+
+def test_the_verdict_line_says_what_was_run_and_what_it_cost():
+    assert evidence_words(result()) == "tests: 2 from examples in the request, 3 generated; agreement 1.00"
+    assert cost_words(result()) == "310 + 42 tokens in 2.0 s"
+    assert verdict_line(result("tests_failed")).startswith("Tests failed · evidence tests: 2 from")
+    assert verdict_line({}) == "No verdict"
+
+
+def test_control_characters_are_shown_and_never_obeyed():
+    assert visible("a\x1b[31mb\r\nc\x07\x9b\u202e\td") == "a␛[31mb\nc␇��\td"
+
+
+def test_models_list_marks_the_advised_one(cli):
+    answer = json.loads(cli.run("models", "list", "--json").stdout)
+    assert [row["alias"] for row in answer["models"]] == ["kitty-coder-small", "kitty-coder"]
+    assert sum(row["advised"] for row in answer["models"]) == 1
+    assert not any(row["installed"] for row in answer["models"])
+
+
+def test_models_pull_without_a_source_is_status_4(cli):
+    done = cli.run("models", "pull", "kitty-coder-small")
+    assert (done.returncode, done.stdout) == (4, "")
+
+
+def test_doctor_names_the_fix_and_holds_no_key(cli):
+    done = cli.run("doctor", "--json", LLAMACPP_API_KEY="very-secret")
+    report = json.loads(done.stdout)
+    assert done.returncode in (3, 4)
+    assert report["ready"] is False
+    assert any("kitty-cli models pull" in problem["what"] for problem in report["problems"])
+    assert {"models", "sandbox", "services", "files"} <= set(report)
+    assert "very-secret" not in done.stdout
+
+
+def test_doctor_in_words_ends_with_what_to_do(cli):
+    done = cli.run("doctor", LLAMACPP_CODER_BASE="http://127.0.0.1:9")
+    assert done.returncode in (3, 4)
+    assert "unset LLAMACPP_*" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "is_place"),
+    [("kitty-coder", False), ("qwen2.5:7b", False), ("gpu:8080", True), ("http://gpu", True), ("x.gguf", True)],
+)
+def test_a_named_service_takes_names_of_models_and_no_places(model, is_place):
+    if is_place:
+        with pytest.raises(UsageProblem, match="alias"):
+            locate("http://gateway", model, {}, print, quiet=True)
+    else:
+        assert locate("http://gateway", model, {}, print, quiet=True).model == model

@@ -19,7 +19,7 @@ REQUIRED_X86_FLAGS = ("avx2", "fma", "f16c", "bmi2")
 """The engine's wheel is built for these; without them it dies of SIGILL."""
 LARGE_MIN_AVAILABLE_BYTES = 3 * GIB
 LARGE_MIN_CORES = 2
-BUSY_LOAD_SHARE = 0.6
+BUSY_LOAD_SHARE = 2.0
 """Above this load per core something else is taken to be working."""
 MAX_THREADS = 16
 """More threads wait for memory instead of computing."""

@@ -32,6 +32,9 @@ POLL_SEC = 0.05
 STOP_WITHIN_SEC = 5.0
 TAIL_BYTES = 2000
 CACHE_RAM_MIB = 1024
+SPIN_COUNT = "1000"
+"""How long an OpenMP thread spins at a barrier before it sleeps. libgomp's default (300,000) makes generation stand
+still when another program wants a core; this keeps the speed of an idle machine (docs/decisions/0005)."""
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "kitty_models.engine")
 """`-P` keeps files of the current folder from being imported."""
 
@@ -212,6 +215,7 @@ class EmbeddedServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ},
             start_new_session=True,  # Ctrl-C is for the owner, who then stops the engine
         )
         self._process = process

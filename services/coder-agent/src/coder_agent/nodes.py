@@ -92,7 +92,7 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
     means.emit({"type": "code_start", "candidate": len(candidates)})
     is_empty_so_far = attempt > 0 and not candidates
     prompt = prompts.code_prompt(brief_of(task, _settled(reading, candidates)), prefilled=not is_empty_so_far)
-    sampling = _sampling(means.settings, attempt)
+    sampling = _sampling(means.settings, attempt, reading)
     if is_empty_so_far:
         sampling = replace(sampling, stop=())
     answer, usage = await _write(state, means, "code", "coder", prompt, sampling)
@@ -176,7 +176,7 @@ async def refine(state: CodingState, means: Means) -> CodingState:
     means.emit({"type": "refine_start", "iteration": refinements + 1})
     brief = brief_of(task, _settled(reading, candidates))
     prompt = prompts.refine_prompt(brief, target.code, _failures(state, target))
-    sampling = _sampling(means.settings, refinements)
+    sampling = _sampling(means.settings, refinements, reading)
     answer, usage = await _write(state, means, "refine", "coder", prompt, sampling)
     found = extract_module(answer.text, _settled(reading, candidates).entry)
     is_new = found is not None and all(found.code != candidate.code for candidate in candidates)
@@ -287,10 +287,11 @@ def _own_plan(task: Task, reading: Reading) -> list[str]:
     ]
 
 
-def _sampling(settings: Settings, attempt: int) -> Sampling:
+def _sampling(settings: Settings, attempt: int, reading: Reading) -> Sampling:
     first = settings.coder_temperature or 0.0
     temperature = first if attempt == 0 else max(first, LATER_TEMPERATURE)
-    return Sampling(temperature=temperature, seed=attempt, max_tokens=settings.coder_max_tokens, stop=prompts.STOP)
+    stop = prompts.STOP_AFTER_MODULE if reading.entry else prompts.STOP
+    return Sampling(temperature=temperature, seed=attempt, max_tokens=settings.coder_max_tokens, stop=stop)
 
 
 def _candidate(module: Module, index: int, origin: Origin, answer: Completion) -> Candidate:

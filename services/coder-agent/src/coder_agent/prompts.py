@@ -12,6 +12,8 @@ from kitty_llm import Part, Prompt, Turn
 SYSTEM = "You are a careful Python programmer. You answer with one Python code block and nothing else."
 FENCE = "```python\n"
 STOP = ("\n```",)
+STOP_AFTER_MODULE = (*STOP, "\ndef test_", "\nclass Test", "\nassert ", "\nprint(", "\nif __name__", "\nimport pytest")
+"""Where the name to define is known, nothing after these belongs to the module; small models write them anyway."""
 MOST_FAILURES_SHOWN = 2
 
 

@@ -1,0 +1,162 @@
+"""Each variable does what it says."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from coder_agent.main import create_app
+from coder_agent.settings import Settings
+from kitty_core.errors import ConfigurationError
+from kitty_core.settings import read_settings
+from kitty_llm.testing import ScriptedModel
+from kitty_sandbox.testing import ScriptedSandbox
+
+REQUEST = "Write add(a, b). add(1, 2) == 3"
+RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_coder_max_tokens_bounds_each_call(start):
+    agent, model = start(RIGHT, coder_max_tokens=100)
+    agent.generate(REQUEST)
+    assert {request.body["max_tokens"] for request in model.generations} == {100}
+
+
+def test_the_first_sample_is_greedy_and_later_ones_are_drawn(start):
+    agent, model = start("Done.")
+    agent.generate(REQUEST)
+    assert [request.body["temperature"] for request in model.generations] == [0.0, 0.7]
+
+
+def test_coder_temperature_is_the_first_samples_and_a_floor_for_the_others(start):
+    agent, model = start("Done.", coder_temperature=0.9)
+    agent.generate(REQUEST)
+    assert [request.body["temperature"] for request in model.generations] == [0.9, 0.9]
+
+
+@pytest.mark.parametrize("name", ["CODER_REFINE_PASSES", "CODER_MAX_REFINEMENTS"])
+def test_refine_passes_has_two_names(monkeypatch, name):
+    monkeypatch.setenv(name, "5")
+    assert read_settings(Settings, None).coder_refine_passes == 5
+
+
+@pytest.mark.parametrize("name", ["CODER_TEST_TIMEOUT_SEC", "CODER_TIMEOUT_SECONDS"])
+def test_the_test_timeout_has_two_names(monkeypatch, name):
+    monkeypatch.setenv(name, "7")
+    assert read_settings(Settings, None).coder_test_timeout_sec == 7
+
+
+def test_the_test_timeout_ends_a_run(start):
+    agent, _ = start(
+        "```python\ndef add(a, b):\n    while True: pass\n```", coder_test_timeout_sec=1, coder_refine_passes=0
+    )
+    answer = agent.generate(REQUEST, tier="fast").json()
+    assert answer["verdict"] == "tests_failed"
+    assert "TimeoutError" in answer["test_output"] or "time" in answer["error"]
+
+
+def test_timeout_seconds_of_the_request_outranks_it(start):
+    agent, _ = start(
+        "```python\nimport time\ndef add(a, b):\n    time.sleep(1.5)\n    return a + b\n```", coder_test_timeout_sec=1
+    )
+    assert agent.generate(REQUEST, tier="fast", timeout_seconds=10).json()["verdict"] == "verified"
+
+
+def test_a_model_writes_the_summary_when_asked_to(start):
+    agent, _ = start(lambda m: "It adds." if "Describe" in str(m) else RIGHT, coder_summary="model")
+    summary = agent.generate(REQUEST, tier="fast").json()["summary"]
+    assert summary.startswith("It adds.\n\n**Verified.**")
+
+
+def test_llamacpp_n_ctx_counts_where_the_server_cannot_be_asked(start):
+    options = {"props": False, "tokenize": False}
+    agent, _ = start(RIGHT, model=options)
+    assert agent.generate("word " * 3000 + REQUEST).status_code == 413
+
+
+def test_an_interpreter_that_is_not_there_is_a_warning(start):
+    agent, _ = start(RIGHT, sandbox_py_path="/nowhere/python")
+    sandbox = agent.get("/healthz").json()["sandbox"]
+    assert sandbox["available"]
+    assert "/nowhere/python" in str(sandbox["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CODER_REFINE_PASSES", "-1"),
+        ("CODER_REFINE_PASSES", "many"),
+        ("CODER_TEST_TIMEOUT_SEC", "0"),
+        ("CODER_TEMPERATURE", "hot"),
+        ("CODER_LLM_ROUTE", "brain"),
+        ("CODER_SUMMARY", "poem"),
+        ("SANDBOX_TIER", "none"),
+        ("SANDBOX_ENABLED", "perhaps"),
+        ("CODER_PORT", "99999"),
+        ("LLAMACPP_N_CTX", "3"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_and_names_the_variable(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        read_settings(Settings, None)
+
+
+def test_another_address_than_loopback_wants_a_token():
+    with pytest.raises(ConfigurationError, match="KITTY_SERVICE_TOKEN"):
+        create_app(Settings(_env_file=None, kitty_bind="0.0.0.0"))
+
+
+def test_allowed_hosts_are_served(start):
+    agent, _ = start(RIGHT, kitty_allowed_hosts="coder-agent, other", sandbox=ScriptedSandbox())
+    for host, status in (("coder-agent:8092", 200), ("third", 403)):
+        response = httpx.get(f"{agent.base_url}/healthz", headers={"host": host}, trust_env=False)
+        assert response.status_code == status
+
+
+def test_the_program_listens_on_its_port_and_stops_when_idle(tmp_path):
+    port = free_port()
+    with ScriptedModel(RIGHT).threaded() as model:
+        (tmp_path / ".env").write_text(f"MODEL={model.base_url}\nLLAMACPP_F16_HOST=${{MODEL}}\n")
+        env = os.environ | {"CODER_PORT": str(port), "KITTY_IDLE_STOP_SEC": "2"}
+        command = [sys.executable, "-m", "coder_agent.main"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            answer = _ask_when_up(port, process)
+            assert answer["verdict"] == "verified"
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            output, _ = process.communicate(timeout=10)
+    assert b"idle_stop" in output
+    assert len(model.generations) > 0
+
+
+def test_a_program_with_a_wrong_setting_exits_3_and_says_so(tmp_path):
+    env = os.environ | {"CODER_SUMMARY": "poem"}
+    command = [sys.executable, "-m", "coder_agent.main"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert "CODER_SUMMARY" in done.stderr
+
+
+def _ask_when_up(port, process):
+    until = time.monotonic() + 40
+    while True:
+        try:
+            url = f"http://127.0.0.1:{port}/api/coding/generate"
+            return httpx.post(url, json={"request": REQUEST, "tier": "fast"}, timeout=60, trust_env=False).json()
+        except httpx.ConnectError:
+            assert process.poll() is None, "it ended"
+            assert time.monotonic() < until, "it did not come up"
+            time.sleep(0.1)

@@ -133,3 +133,22 @@ def test_one_candidate_alone_contradicts_nothing():
 def test_refining_starts_from_the_latest_unless_it_got_worse(latest, target):
     seen = evidence(candidate(0, row("t", "u")), candidate(1, latest, "refine"), trusted=["t", "u"])
     assert refine_target(seen).index == target
+
+
+def test_examples_that_pass_while_nearly_all_other_tests_fail_are_not_enough():
+    alone = evidence(candidate(0, row("t", "a b c d")), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(alone, STANDARD) == "write_code"
+    backed = evidence(candidate(0, row("t a b", "c d")), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(backed, STANDARD) == "accept"
+
+
+def test_a_crash_on_the_models_own_inputs_is_refined():
+    crash = replace(row("t", "a b c d"), checks=row("t", "a b c d").checks | {"a": Check(False, "KeyError", "pop")})
+    seen = evidence(candidate(0, crash), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "refine"
+
+
+def test_three_different_candidates_that_agree_outweigh_the_models_own_tests():
+    pool = [candidate(index, row("t", "a b c d")) for index in range(3)]
+    seen = evidence(*pool, trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "accept"

@@ -130,6 +130,14 @@ def test_a_worse_refinement_never_replaces_what_was_better(start):
     assert answer["evidence"]["trusted_passed"] == 1
 
 
+def test_code_that_meets_its_one_example_and_nothing_else_is_not_verified(start):
+    agent, _ = start(coder("```python\ndef add(a, b):\n    return 3\n```"))
+    answer = agent.generate("Write add(a, b). add(1, 2) == 3").json()
+    assert answer["verdict"] == "not_verified"
+    assert answer["evidence"]["trusted_failed"] == []
+    assert "passes the examples" in answer["error"]
+
+
 def test_checks_are_written_without_seeing_the_code(start):
     agent, model = start(coder(RIGHT))
     agent.generate(BARE_REQUEST)

@@ -83,13 +83,17 @@ def passed_of(candidate: Candidate, case_ids: Sequence[str]) -> int:
 
 
 def contradicted(candidates: Sequence[Candidate], generated: Sequence[str]) -> frozenset[str]:
-    """The generated cases that more than half of the candidates fail.
+    """The generated cases that more than half of the voters (at least two) fail."""
+    votes = voters(candidates)
+    return frozenset(case for case in generated if sum(passed_of(c, [case]) == 0 for c in votes) * 2 > len(votes) > 1)
 
-    Only candidates that load and do more than crash have a vote, and each distinct code has one, so that a model that
-    repeats itself does not outvote itself.
+
+def voters(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates whose behaviour says something about the tests: those that load and do more than crash.
+
+    Each distinct code has one vote, so that a model that repeats itself does not outvote itself.
     """
-    voters = list({c.code: c for c in candidates if c.row and c.row.loads and not c.row.only_crashes}.values())
-    return frozenset(case for case in generated if sum(passed_of(c, [case]) == 0 for c in voters) * 2 > len(voters) > 1)
+    return list({c.code: c for c in candidates if c.row and c.row.loads and not c.row.only_crashes}.values())
 
 
 def best(candidates: Sequence[Candidate], trusted: Sequence[str], generated: Sequence[str]) -> Candidate | None:

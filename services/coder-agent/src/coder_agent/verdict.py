@@ -1,7 +1,8 @@
 """The verdict: what may be claimed of exactly the code that is delivered.
 
-verified      every trusted test passed (at least one), or, where the request has none, at least three generated tests
-              that were written without seeing the code, fail on stubs and stand against the majority of candidates
+verified      every trusted test passed (at least one) and no second signal speaks against it, or, where the request has
+              none, at least three generated tests passed that were written without seeing the code, fail on stubs and
+              stand against the majority of candidates
 tests_failed  a test that counts failed
 not_verified  nothing that counts could be established: no code, nothing run, a package is missing, too few tests
 """
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
-from coder_agent.decision import LEAST_GENERATED, Evidence
+from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed
 from coder_agent.examples import Reading
 from coder_agent.runs import caller_file, sandbox_run
 from coder_agent.state import Report, Task, Verdict
@@ -34,7 +35,7 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     if task.caller_tests:
         files = {caller_file(task): task.caller_tests} | (files if delivered.cases else {})
     result = await sandbox.run(sandbox_run(task, chosen.code, files))
-    verdict = _verdict(result, evidence, kept)
+    verdict = _verdict(result, evidence, kept, backed=is_backed(chosen, evidence))
     facts = _facts(evidence, chosen, kept, reading, task)
     return Report(
         verdict=verdict,
@@ -48,7 +49,7 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
         stdout=result.stdout,
         stderr=result.stderr,
         test_output=_test_output(result),
-        error=_explain(verdict, result, chosen, kept),
+        error=_explain(verdict, result, evidence, kept),
     )
 
 
@@ -87,18 +88,18 @@ async def _accepted(
     return [case for case in survived if f"none__{case}" in reported]
 
 
-def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str]) -> Verdict:
+def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, backed: bool) -> Verdict:
     if result.missing_modules or result.outcome == "infrastructure":
         return "not_verified"
     if evidence.trusted:
-        return "verified" if result.passed else "tests_failed"
+        return ("verified" if backed else "not_verified") if result.passed else "tests_failed"
     if not result.passed:
         return "tests_failed"
     enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
     return "verified" if len(kept) >= enough else "not_verified"
 
 
-def _explain(verdict: str, result: SandboxResult, chosen: Candidate, kept: list[str]) -> str | None:
+def _explain(verdict: str, result: SandboxResult, evidence: Evidence, kept: list[str]) -> str | None:
     if result.missing_modules:
         hints = "\n".join(package_hint(name) for name in result.missing_modules)
         return f"The sandbox lacks the package(s) {', '.join(result.missing_modules)}. To add them:\n{hints}"
@@ -108,6 +109,11 @@ def _explain(verdict: str, result: SandboxResult, chosen: Candidate, kept: list[
     if verdict == "not_verified":
         if result.outcome == "infrastructure":
             return f"The sandbox failed: {result.reason}"
+        if evidence.trusted:
+            return (
+                f"It passes the examples, and fails nearly all of the {len(evidence.generated)} tests written from the "
+                "request: either may be wrong. Add another example such as `f(2) == 4`, or pass tests."
+            )
         return (
             f"Only {len(kept)} generated test(s) could be accepted; without an example in the request at least "
             f"{LEAST_GENERATED} are needed. Add an example such as `f(2) == 4` to the request, or pass tests."

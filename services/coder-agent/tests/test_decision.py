@@ -120,13 +120,18 @@ def test_a_generated_test_that_most_candidates_fail_is_dropped():
     assert contradicted(pool, ["a", "b"]) == {"b"}
 
 
-def test_the_same_code_twice_has_one_vote():
-    pool = [candidate(0, row("a", "b"), code="x=1"), candidate(1, row("a", "b"), code="x=1"), candidate(2, row("a b"))]
+def test_a_refinement_has_no_vote_because_it_repeats_the_bug_it_was_made_from():
+    pool = [candidate(0, row("a", "b")), candidate(1, row("a", "b"), "refine"), candidate(2, row("a", "b"), "refine")]
     assert contradicted(pool, ["a", "b"]) == frozenset()
 
 
-def test_one_candidate_alone_contradicts_nothing():
-    assert contradicted([candidate(0, row("", "a"))], ["a"]) == frozenset()
+def test_two_samples_that_agree_are_no_majority():
+    assert contradicted([candidate(0, row("", "a")), candidate(1, row("", "a"))], ["a"]) == frozenset()
+
+
+def test_a_candidate_that_only_crashes_has_no_vote():
+    crash = Row({"a": Check(False, "TypeError", "boom")}, loads=True)
+    assert contradicted([candidate(0, crash), candidate(1, crash), candidate(2, crash)], ["a"]) == frozenset()
 
 
 @pytest.mark.parametrize(("latest", "target"), [(row("t", "u"), 1), (row("", "t u"), 0)])
@@ -138,8 +143,16 @@ def test_refining_starts_from_the_latest_unless_it_got_worse(latest, target):
 def test_examples_that_pass_while_nearly_all_other_tests_fail_are_not_enough():
     alone = evidence(candidate(0, row("t", "a b c d")), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
     assert decide(alone, STANDARD) == "write_code"
-    backed = evidence(candidate(0, row("t a b", "c d")), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    backed = evidence(candidate(0, row("t a b c d")), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
     assert decide(backed, STANDARD) == "accept"
+
+
+def test_while_one_of_the_models_tests_fails_other_samples_are_drawn_and_then_the_best_is_taken():
+    half = row("t a b", "c d")
+    seen = evidence(candidate(0, half), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "write_code"
+    three = evidence(*(candidate(i, half) for i in range(3)), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(three, STANDARD) == "accept"
 
 
 def test_a_crash_on_the_models_own_inputs_is_refined():

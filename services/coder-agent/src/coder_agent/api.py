@@ -3,13 +3,12 @@
 import asyncio
 import json
 import re
-import sys
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from coder_agent.backends import Backends
@@ -18,12 +17,12 @@ from coder_agent.errors import JobCancelled, NetworkIsRefused
 from coder_agent.jobs import Answer, Ids, Jobs
 from coder_agent.settings import Settings
 from coder_agent.state import Task
-from coder_agent.task import read_task
+from coder_agent.task import module_name_problem, read_task
 from kitty_core.errors import KittyError
-from kitty_sandbox import Sandbox
+from kitty_sandbox import Sandbox, SandboxStatus
 
 PING_SEC = 10.0
-PLAIN_MODULE = re.compile(r"[A-Za-z_]\w*\.py", re.ASCII)
+PROBED_WITHIN_SEC = 0.6
 PLAIN_MODEL = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 MOST_TEXT = 200_000
 Text = Annotated[str, Field(max_length=MOST_TEXT)]
@@ -62,12 +61,8 @@ class CodingRequest(BaseModel):
     @field_validator("module")
     @classmethod
     def _is_plain_module(cls, value: str) -> str:
-        if not PLAIN_MODULE.fullmatch(value) or len(value) > 80:
-            raise ValueError("must be a plain file name such as solution.py")
-        if value.startswith("test_") or value in {"conftest.py", "pytest.py"}:
-            raise ValueError("must not be the name of a test file or of pytest's own files")
-        if value.removesuffix(".py") in sys.stdlib_module_names:
-            raise ValueError("is a module of Python's own library, which would be imported instead")
+        if problem := module_name_problem(value):
+            raise ValueError(problem)
         return value
 
     @field_validator("files")
@@ -80,16 +75,6 @@ class CodingRequest(BaseModel):
                 raise ValueError(f"{path!r} holds a NUL character")
             _encodable(text)
         return value
-
-    @model_validator(mode="after")
-    def _files_can_lie_together(self) -> "CodingRequest":
-        taken = {self.module, f"test_{self.module}", f"test_{self.module.removesuffix('.py')}_caller.py"}
-        for path in self.files:
-            if path in taken:
-                raise ValueError(f"the file {path!r} is one the job writes itself")
-            if any(other.startswith(f"{path}/") for other in self.files):
-                raise ValueError(f"{path!r} is both a file and a folder")
-        return self
 
     @field_validator("model")
     @classmethod
@@ -151,7 +136,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
     @router.get("/healthz")
     async def healthz() -> dict[str, Any]:
         """How the service is, in under a second, with every model down too. Nothing is generated."""
-        servers, status = await asyncio.gather(backends.health(), sandbox.probe())
+        servers, status = await asyncio.gather(backends.health(), _probed_soon(sandbox))
         is_up = any(state in {"ok", "loading", "unknown"} for state in servers.values())
         is_isolating = status.available or not settings.sandbox_enabled
         return {
@@ -179,6 +164,13 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         return JSONResponse(health, status_code=200 if is_ready else 503)
 
     return router
+
+
+async def _probed_soon(sandbox: Sandbox) -> SandboxStatus:
+    """The sandbox's status; while its first probe still runs, that it does. The probe goes on."""
+    probe = asyncio.ensure_future(sandbox.probe())
+    done, _ = await asyncio.wait({probe}, timeout=PROBED_WITHIN_SEC)
+    return probe.result() if done else SandboxStatus(False, reason="The sandbox is being probed; ask again.")
 
 
 def _task(body: CodingRequest, settings: Settings) -> Task:
@@ -265,4 +257,4 @@ def _last_event(job: "asyncio.Task[Answer]") -> dict[str, Any]:
 
 
 def _frame(event: dict[str, Any]) -> str:
-    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
+    return f"data: {json.dumps(event)}\n\n"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 MOST_SIGNATURE_CHARS = 160
+LEAST_VOTERS = 3
+"""Samples that a majority needs; two that agree may share one mistake."""
 Origin = Literal["sample", "refine"]
 
 
@@ -83,17 +85,19 @@ def passed_of(candidate: Candidate, case_ids: Sequence[str]) -> int:
 
 
 def contradicted(candidates: Sequence[Candidate], generated: Sequence[str]) -> frozenset[str]:
-    """The generated cases that more than half of the voters (at least two) fail."""
+    """The generated cases that more than half of the voters (at least three) fail."""
     votes = voters(candidates)
-    return frozenset(case for case in generated if sum(passed_of(c, [case]) == 0 for c in votes) * 2 > len(votes) > 1)
+    if len(votes) < LEAST_VOTERS:
+        return frozenset()
+    return frozenset(case for case in generated if sum(passed_of(c, [case]) == 0 for c in votes) * 2 > len(votes))
 
 
 def voters(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates whose behaviour says something about the tests: those that load and do more than crash.
 
-    Each distinct code has one vote, so that a model that repeats itself does not outvote itself.
+    A refinement has no vote: it is an earlier candidate's code edited, and has seen some of the tests.
     """
-    return list({c.code: c for c in candidates if c.row and c.row.loads and not c.row.only_crashes}.values())
+    return [c for c in candidates if c.origin == "sample" and c.row and c.row.loads and not c.row.only_crashes]
 
 
 def best(candidates: Sequence[Candidate], trusted: Sequence[str], generated: Sequence[str]) -> Candidate | None:

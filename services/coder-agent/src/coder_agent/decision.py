@@ -3,7 +3,8 @@
 - No code: ask again, then give up.
 - Trusted cases (the caller's tests, the request's examples) decide where there are any. While one fails: refine with
   the concrete failure as long as each refinement changes the picture, then other samples. When all examples pass, a
-  second signal must agree (`is_backed`) before the code is accepted.
+  second signal must agree (`is_backed`), and while one of the model's own cases fails that other candidates do not fail
+  as well, another sample is drawn to compare with.
 - Without them the model's own cases are evidence, not law. All pass: accept. Most fail, or nothing but crashes: refine.
   In between either side may be wrong: sample more and let the majority of candidates tell.
 """
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from coder_agent.candidates import Candidate, best, contradicted, passed_of, voters
+from coder_agent.candidates import LEAST_VOTERS, Candidate, best, contradicted, passed_of, voters
 
 Action = Literal["write_code", "write_tests", "run_tests", "refine", "accept", "stop"]
 LEAST_GENERATED = 3
@@ -107,14 +108,14 @@ def is_backed(candidate: Candidate, evidence: Evidence) -> bool:
     """Whether a second signal agrees with the examples: one example alone is easily met by wrong code.
 
     The signal is a third of the model's own cases (right code passes fewer only one time in nine even where half of the
-    cases are wrong), or that most of at least three different candidates behave alike on all of them.
+    cases are wrong), or that most of at least three samples behave alike on all of them.
     """
     generated = evidence.generated
     if len(generated) < LEAST_GENERATED or 3 * passed_of(candidate, generated) >= len(generated):
         return True
     others = voters(evidence.candidates)
     alike = [c for c in others if all(passed_of(c, [g]) == passed_of(candidate, [g]) for g in generated)]
-    return candidate in others and len(others) >= 3 and len(alike) * 2 > len(others)
+    return len(others) >= LEAST_VOTERS and len(alike) * 2 > len(others)
 
 
 def _wants_tests(evidence: Evidence, limits: Limits) -> bool:
@@ -131,7 +132,8 @@ def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) ->
     may_refine = evidence.refinements < limits.refinements and _last_refinement_changed_something(evidence)
     if passed_of(chosen, evidence.trusted) < len(evidence.trusted):
         return "refine" if may_refine else _sample_or_stop(evidence, limits)
-    if is_backed(chosen, evidence):
+    standing = evidence.standing()
+    if is_backed(chosen, evidence) and passed_of(chosen, standing) == len(standing):
         return "accept"
     return "refine" if may_refine and _crashes_on_generated(chosen, evidence) else _sample_or_stop(evidence, limits)
 

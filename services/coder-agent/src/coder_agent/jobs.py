@@ -79,13 +79,16 @@ class Jobs:
         progress = Progress(CodingState(task=task))
         self._enter()
         listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
-        outcome = "cancelled"
+        outcome = "internal"
         try:
             answer = await self._answer(task, ids, listener, progress)
             outcome = str(answer.body.get("verdict") or (answer.error.code if answer.error else "internal"))
             return answer
         except KittyError as error:
             outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
             raise
         finally:
             self._leave(ids, progress, outcome)
@@ -99,14 +102,15 @@ class Jobs:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            report = _out_of_time(progress.state)
+            report = progress.state.get("report") or _out_of_time(progress.state)
             if report is None:
                 raise DeadlineBeforeCode(
                     f"The deadline of {task.deadline_sec:g} s passed before the model had written any code."
                 ) from None
         except LLMError as failure:
             error = _model_error(failure)
-            report = _unfinished(progress.state, "model_unavailable", error.message)
+            verdict = "model_unavailable" if isinstance(error, ModelIsUnavailable) else "not_verified"
+            report = _unfinished(progress.state, verdict, error.message)
         except SandboxUnavailable as failure:
             error = SandboxIsUnavailable(str(failure))
             report = _unfinished(progress.state, "sandbox_unavailable", error.message)
@@ -185,7 +189,7 @@ class Jobs:
         metrics.generation_seconds.observe(seconds)
         metrics.generations.labels(status="success" if outcome == "verified" else "failure").inc()
         metrics.tests_passed.labels(result="true" if outcome == "verified" else "false").inc()
-        metrics.refinements.inc(state.get("refinements", 0))
+        metrics.refinements.inc(sum(c.origin == "refine" for c in state.get("candidates", ())))
         metrics.candidates.observe(len(state.get("candidates", ())))
         used = sum(state.get("usage", {}).values(), Usage())
         for kind, count in (

@@ -4,9 +4,11 @@ The means (`Means`) are handed in: who writes (a model, by role), who runs (the 
 """
 
 import ast
+import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,12 +23,12 @@ from coder_agent.settings import Settings
 from coder_agent.state import CodingState, Task
 from coder_agent.tests_gate import Suite, read_cases
 from coder_agent.verdict import reach_verdict, write_summary
-from kitty_llm import Completion, LLMError, Prompt, Sampling, Usage
+from kitty_llm import Completion, ContextOverflow, LLMError, Prompt, Sampling, Usage
 from kitty_sandbox import Sandbox
 
 Emit = Callable[[dict[str, Any]], None]
 CHECKS_ASKED_FOR = 6
-MOST_CHECK_TOKENS = 240
+MOST_CHECK_TOKENS = 320
 LATER_TEMPERATURE = 0.7
 TESTS_TEMPERATURE = 0.2
 
@@ -61,7 +63,7 @@ class Means:
 async def plan(state: CodingState, means: Means) -> CodingState:
     """Read the request; say what will be done. Only the deep tier asks a model for steps: shown, never fed on."""
     task = state["task"]
-    reading = read_request(task.request)
+    reading = await asyncio.to_thread(read_request, task.request)
     if task.caller_tests:
         reading = _with_tested_name(reading, task)
     means.emit({"type": "plan_start"})
@@ -96,7 +98,7 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
     if is_empty_so_far:
         sampling = replace(sampling, stop=())
     answer, usage = await _write(state, means, "code", "coder", prompt, sampling)
-    found = extract_module(answer.text, reading.entry)
+    found = await asyncio.to_thread(extract_module, answer.text, _settled(reading, candidates).entry)
     if found is not None:
         candidates = (*candidates, _candidate(found, len(candidates), "sample", answer))
     means.emit({"type": "code_complete", "code": found.code if found else "", "candidate": len(state["candidates"])})
@@ -124,13 +126,14 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
         try:
             answer, usage = await _write(state, means, "test", "coder", asked, sampling, continues=False)
         except LLMError as error:
-            if not state["suite"].ids(trusted=True):
+            if not state["suite"].ids(trusted=True) and not isinstance(error, ContextOverflow):
                 raise
-            # The examples already speak for the code: what they proved is not given up for want of more tests.
+            # What was proved so far is not given up for want of more tests.
             means.emit({"type": "test_complete", "testCode": "", "error": str(error)})
             return update
         lead = asked.prefill.removeprefix(prompts.FENCE)
-        written = read_cases(_with_lead(answer.text, lead), reading.entry, reading.examples, most=CHECKS_ASKED_FOR)
+        text = _with_lead(answer.text, lead)
+        written = await asyncio.to_thread(read_cases, text, reading.entry, reading.examples, CHECKS_ASKED_FOR)
         update["usage"] = usage
         update["suite"] = state["suite"].extended(written)
         if written:
@@ -146,6 +149,9 @@ async def run_tests(state: CodingState, means: Means) -> CodingState:
     done: list[Candidate] = []
     runs = state["runs"]
     for candidate in state["candidates"]:
+        known = next((c.row for c in done if c.code == candidate.code), None)
+        if candidate.row is None and known is not None:
+            candidate = candidate.with_row(known)
         if candidate.row is None:
             means.emit({"type": "run_start", "iteration": runs})
             row = await run_candidate(means.sandbox, state["task"], candidate, state["suite"], reading.entry)
@@ -177,8 +183,13 @@ async def refine(state: CodingState, means: Means) -> CodingState:
     brief = brief_of(task, _settled(reading, candidates))
     prompt = prompts.refine_prompt(brief, target.code, _failures(state, target))
     sampling = _sampling(means.settings, refinements, reading)
-    answer, usage = await _write(state, means, "refine", "coder", prompt, sampling)
-    found = extract_module(answer.text, _settled(reading, candidates).entry)
+    try:
+        answer, usage = await _write(state, means, "refine", "coder", prompt, sampling)
+    except ContextOverflow as error:
+        # The correction does not fit the window; what there is stays, and other samples may follow.
+        means.emit({"type": "refine_complete", "code": "", "error": str(error)})
+        return CodingState(refinements=task.limits.refinements)
+    found = await asyncio.to_thread(extract_module, answer.text, _settled(reading, candidates).entry)
     is_new = found is not None and all(found.code != candidate.code for candidate in candidates)
     if found is not None and is_new:
         candidates = (*candidates, _candidate(found, len(candidates), "refine", answer))
@@ -204,8 +215,11 @@ async def summarize(state: CodingState, means: Means) -> CodingState:
     usage = state["usage"]
     if means.settings.coder_summary == "model" and report.code:
         prompt = prompts.summary_prompt(brief_of(state["task"], state["reading"]), report.code, "")
-        said, usage = await _write(state, means, "summary", "q4", prompt, Sampling(max_tokens=160, seed=0))
-        text = f"{said.text.strip()}\n\n{text}"
+        try:
+            said, usage = await _write(state, means, "summary", "q4", prompt, Sampling(max_tokens=160, seed=0))
+            text = f"{said.text.strip()}\n\n{text}"
+        except LLMError as error:
+            text = f"{text}\n\nThe model could not be asked for a summary: {error}"
     means.emit({"type": "summary_complete", "summary": text})
     return CodingState(summary=text, usage=usage)
 
@@ -254,8 +268,9 @@ async def _write(
     answer = await means.writer.complete(role, prompt, sampling, on_delta, on_progress)
     if answer.finish_reason == "length" and continues:
         more = replace(prompt, prefill=prompt.prefill + answer.text)
-        rest = await means.writer.complete(role, more, sampling, on_delta, on_progress)
-        answer = replace(rest, text=answer.text + rest.text, usage=answer.usage + rest.usage)
+        with suppress(ContextOverflow):  # no room to go on: the first part is the answer
+            rest = await means.writer.complete(role, more, sampling, on_delta, on_progress)
+            answer = replace(rest, text=answer.text + rest.text, usage=answer.usage + rest.usage)
     before = state.get("usage", {})
     return answer, {**before, step: before.get(step, Usage()) + answer.usage}
 
@@ -309,16 +324,15 @@ def _settled(reading: Reading, candidates: tuple[Candidate, ...]) -> Reading:
     """The reading with the name and signature the first candidate gave, where the request left them open."""
     if not candidates or (reading.entry and (reading.signature or reading.is_class)):
         return reading
-    for node in ast.parse(candidates[0].code).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in {reading.entry, None}:
-            return replace(reading, signature=_signature(node))
-        if reading.entry is None and isinstance(node, ast.ClassDef):
-            return replace(reading, entry=node.name, is_class=True)
-    if reading.entry is not None:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    defined = [node for node in ast.parse(candidates[0].code).body if isinstance(node, kinds)]
+    named = [n for n in defined if n.name == reading.entry or (not reading.entry and not n.name.startswith("_"))]
+    if not named:
         return reading
-    functions = [n for n in ast.parse(candidates[0].code).body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    public = [node for node in functions if not node.name.startswith("_")]
-    return replace(reading, entry=public[-1].name, signature=_signature(public[-1])) if public else reading
+    main = named[-1]
+    if isinstance(main, ast.ClassDef):
+        return replace(reading, entry=main.name, is_class=True)
+    return replace(reading, entry=main.name, signature=_signature(main))
 
 
 def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
@@ -330,7 +344,7 @@ def _with_tested_name(reading: Reading, task: Task) -> Reading:
     """The reading with the names the caller's tests import from the module."""
     try:
         tree = ast.parse(task.caller_tests or "")
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return reading
     names = [
         alias.name

@@ -48,7 +48,8 @@ def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_cla
         return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}def test_")
     role = (
         f"Write {count} different checks of `{signature}`, one assert a line, like `assert {entry}(...) == ...`. "
-        "They follow from the request alone. Use small inputs whose result you can work out exactly, and edge cases. "
+        "They follow from the request alone. Use short inputs of different kinds, each with a result you can work out: "
+        "empty, one element, repeats, mixed upper and lower case, zero, negative, as far as they apply. "
         "Do not write the function."
     )
     return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {entry}(")

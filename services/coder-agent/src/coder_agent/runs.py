@@ -14,8 +14,7 @@ NOT_COLLECTED = f"{CALLER_PREFIX}tests were collected"
 
 async def run_candidate(sandbox: Sandbox, task: Task, candidate: Candidate, suite: Suite, entry: str | None) -> Row:
     """Run every case and the caller's tests on `candidate`, in one sandbox run."""
-    names = entry if entry in candidate.names else None
-    files = {task.tests_file: render_tests(suite, task.module_name, names or entry)}
+    files = {task.tests_file: render_tests(suite, task.module_name, entry, candidate.names)}
     if task.caller_tests:
         files = {caller_file(task): task.caller_tests} | (files if suite.cases else {})
     result = await sandbox.run(sandbox_run(task, candidate.code, files))

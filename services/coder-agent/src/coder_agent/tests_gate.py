@@ -6,8 +6,10 @@ on stubs (`stub_file`): a case that a function returning None passes shows nothi
 """
 
 import ast
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from coder_agent.examples import Case, called_name, case_from_assert, raising_case
@@ -26,6 +28,8 @@ SUITE_STUBS = {
     "zero": "def {name}(*args, **kwargs): return 0",
     "true": "def {name}(*args, **kwargs): return True",
     "false": "def {name}(*args, **kwargs): return False",
+    "value_error": "def {name}(*args, **kwargs): raise ValueError",
+    "type_error": "def {name}(*args, **kwargs): raise TypeError",
 }
 """All cases together must fail on each of these."""
 
@@ -56,10 +60,19 @@ class Suite:
         return Suite(tuple((name, case) for name, case in self.cases if name in kept))
 
 
-def render_tests(suite: Suite, module: str, entry: str | None) -> str:
-    """A pytest file of the suite that imports `entry` (None: nothing by name) from `module`, a name without `.py`."""
+def render_tests(suite: Suite, module: str, entry: str | None, defined: Collection[str] = ()) -> str:
+    """A pytest file of the suite.
+
+    Args:
+        module: the name of the module under test, without `.py`.
+        entry: the name it must define; None: nothing is imported by name.
+        defined: what it does define; of this, what the cases use is imported.
+    """
+    used = {name for _, case in suite.cases for name in _names(case.check)}
+    imported = [name for name in defined if name in used and name != entry]
+    imported = [entry, *imported] if entry and (entry in used or entry in defined or not imported) else imported
     head = ["import pytest", ""] if any("pytest." in case.check for _, case in suite.cases) else []
-    head.append(f"from {module} import {entry}" if entry else f"import {module}")
+    head.append(f"from {module} import {', '.join(imported)}" if imported else f"import {module}")
     parts = ["\n".join(head)]
     for trusted, title in ((True, "# Stated in the request."), (False, "# Written from the request.")):
         functions = [_function(name, case) for name, case in suite.cases if case.trusted is trusted]
@@ -79,17 +92,18 @@ def stub_file(suite: Suite, name: str) -> str:
     return "\n\n\n".join(parts) + "\n"
 
 
-def survivors(suite: Suite, passed_on_stubs: Iterable[str]) -> list[str]:
-    """The names of the cases that fail on every stub they must; none when a suite stub passes all of those.
+def survivors(suite: Suite, failed_on_stubs: Iterable[str]) -> list[str]:
+    """The names of the cases seen to fail on every stub they must; none when a suite stub fails none of those.
 
     Args:
-        passed_on_stubs: ids of `stub_file` tests that passed, without `test_`.
+        failed_on_stubs: ids of `stub_file` tests that failed because of the stub, without `test_`. A test that was not
+            reached, or that failed for a reason of its own such as an import, shows nothing.
     """
-    passed = {tuple(identity.split("__", 1)) for identity in passed_on_stubs}
-    kept = [name for name, _ in suite.cases if not any((stub, name) in passed for stub in STUBS)]
-    if any(all((stub, name) in passed for name in kept) for stub in SUITE_STUBS):
-        return []
-    return kept
+    failed = {tuple(identity.split("__", 1)) for identity in failed_on_stubs}
+    kept = [name for name, _ in suite.cases if all((stub, name) in failed for stub in STUBS)]
+    if all(any((stub, name) in failed for name in kept) for stub in SUITE_STUBS):
+        return kept
+    return []
 
 
 def read_cases(text: str, entry: str, examples: Sequence[Case], most: int) -> list[Case]:
@@ -99,11 +113,9 @@ def read_cases(text: str, entry: str, examples: Sequence[Case], most: int) -> li
     """
     cases: list[Case] = []
     seen = {_key(case) for case in examples}
-    claimed = {case.call: case.expected for case in examples if case.call and case.expected}
     for node in _statements(strip_thinking(text)):
-        for case in _cases_of(node):
-            usable = entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen
-            if usable and not (case.call in claimed and claimed[case.call] != case.expected):
+        for case in _readable_cases(node):
+            if entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen:
                 seen.add(_key(case))
                 cases.append(case)
     return cases[:most]
@@ -127,6 +139,14 @@ def _statements(text: str) -> list[ast.stmt]:
     return found
 
 
+def _readable_cases(node: ast.stmt) -> list[Case]:
+    """The cases of a statement; none where Python cannot write it back (a number of thousands of digits, say)."""
+    try:
+        return _cases_of(node)
+    except (ValueError, RecursionError, MemoryError):
+        return []
+
+
 def _cases_of(node: ast.stmt) -> list[Case]:
     match node:
         case ast.Assert():
@@ -139,14 +159,23 @@ def _cases_of(node: ast.stmt) -> list[Case]:
                 return [raising_case(ast.unparse(call), exception, trusted=False)]
             return []
         case ast.FunctionDef(name=name, body=body, args=ast.arguments(args=[])) if name.startswith("test"):
-            simple = [part for part in body if not isinstance(part, ast.Expr | ast.Import | ast.ImportFrom)]
-            if all(isinstance(part, ast.Assert | ast.With) for part in simple):
-                return [case for part in simple for case in _cases_of(part)]
-            return [Case("\n".join(ast.unparse(part) for part in body), trusted=False)]
+            own = [part for part in body if not _is_aside(part)]
+            if all(isinstance(part, ast.Assert | ast.With) for part in own):
+                return [case for part in own for case in _cases_of(part)]
+            return [Case("\n".join(ast.unparse(part) for part in own), trusted=False)]
         case ast.ClassDef(body=body):
             return [case for part in body for case in _cases_of(part)]
         case _:
             return []
+
+
+def _is_aside(node: ast.stmt) -> bool:
+    """A docstring, or an import of something other than Python's own: the module under test is imported by the file."""
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").split(".")[0] not in sys.stdlib_module_names
+    if isinstance(node, ast.Import):
+        return any(alias.name.split(".")[0] not in sys.stdlib_module_names for alias in node.names)
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _names(check: str) -> set[str]:
@@ -154,7 +183,8 @@ def _names(check: str) -> set[str]:
 
 
 def _key(case: Case) -> str:
-    return f"{case.call}|{case.raises}" if case.call else case.check
+    """Equal for cases that make the same call, however it is spelt: a second one repeats or contradicts the first."""
+    return ast.unparse(ast.parse(case.call or case.check))
 
 
 def _is_tautology(case: Case, entry: str) -> bool:
@@ -174,7 +204,7 @@ def _name(case: Case) -> str:
 def _unique(name: str, taken: set[str]) -> str:
     if name not in taken:
         return name
-    return next(f"{name}_{number}" for number in range(2, 1000) if f"{name}_{number}" not in taken)
+    return next(f"{name}_{number}" for number in itertools.count(2) if f"{name}_{number}" not in taken)
 
 
 def _function(name: str, case: Case) -> str:

@@ -13,12 +13,16 @@ from dataclasses import replace
 from coder_agent.candidates import Candidate, passed_of
 from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed
 from coder_agent.examples import Reading
-from coder_agent.runs import caller_file, sandbox_run
+from coder_agent.runs import caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
+from coder_agent.task import imported_modules
 from coder_agent.tests_gate import Suite, render_tests, stub_file, survivors
 from kitty_sandbox import Sandbox, SandboxResult, package_hint
 
 NOTHING_RAN = "Sandbox disabled"
+STUBS_WITHIN_SEC = 10.0
+FAILED_BY_ITSELF = {"ImportError", "ModuleNotFoundError", "NameError", "TimeoutError"}
+"""Failures on a stub that say nothing about the stub."""
 
 
 async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: Suite, evidence: Evidence) -> Report:
@@ -30,12 +34,16 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
         return undecided(task, suite, chosen, reading.entry)
     kept = await _accepted(sandbox, task, reading, suite, evidence, chosen)
     delivered = suite.only([*suite.ids(trusted=True), *kept])
-    tests = task.caller_tests or render_tests(delivered, task.module_name, reading.entry)
-    files = {task.tests_file: render_tests(delivered, task.module_name, reading.entry)}
+    rendered = render_tests(delivered, task.module_name, reading.entry, chosen.names)
+    tests = task.caller_tests or rendered
+    files = {task.tests_file: rendered}
     if task.caller_tests:
         files = {caller_file(task): task.caller_tests} | (files if delivered.cases else {})
     result = await sandbox.run(sandbox_run(task, chosen.code, files))
-    verdict = _verdict(result, evidence, kept, backed=is_backed(chosen, evidence))
+    final = chosen.with_row(row_of(result, task, delivered))
+    counting = [*evidence.trusted, *kept]
+    passed = result.passed and all(passed_of(run, counting) == len(counting) for run in (chosen, final))
+    verdict = _verdict(result, evidence, kept, passed=passed, backed=is_backed(chosen, evidence))
     facts = _facts(evidence, chosen, kept, reading, task)
     return Report(
         verdict=verdict,
@@ -49,13 +57,13 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
         stdout=result.stdout,
         stderr=result.stderr,
         test_output=_test_output(result),
-        error=_explain(verdict, result, evidence, kept),
+        error=_explain(task, verdict, result, evidence, kept),
     )
 
 
 def undecided(task: Task, suite: Suite, chosen: Candidate, entry: str | None) -> Report:
     """The report on code that was not run: nothing is claimed."""
-    tests = task.caller_tests or render_tests(suite, task.module_name, entry)
+    tests = task.caller_tests or render_tests(suite, task.module_name, entry, chosen.names)
     return replace(_nothing_written(task), code=chosen.code, tests=tests, stderr=NOTHING_RAN, error=None)
 
 
@@ -81,30 +89,38 @@ async def _accepted(
         return []
     name = "test_stubs.py"
     text = stub_file(suite.only(kept), reading.entry)
-    result = await sandbox.run(sandbox_run(task, "", {name: text}))
-    passed = [case.id.partition("::test_")[2] for case in result.cases if case.outcome == "passed"]
-    survived = survivors(suite.only(kept), passed)
-    reported = {case.id.partition("::test_")[2] for case in result.cases}
-    return [case for case in survived if f"none__{case}" in reported]
+    brief = replace(task, timeout_sec=min(task.timeout_sec, STUBS_WITHIN_SEC))
+    result = await sandbox.run(sandbox_run(brief, "", {name: text}))
+    failed = [
+        case.id.partition("::test_")[2]
+        for case in result.cases
+        if case.outcome == "failed" and case.exception not in FAILED_BY_ITSELF
+    ]
+    return survivors(suite.only(kept), failed)
 
 
-def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, backed: bool) -> Verdict:
+def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, passed: bool, backed: bool) -> Verdict:
+    """`passed`: everything that counts passed in the run it was judged by and in the last one on what is delivered."""
     if result.missing_modules or result.outcome == "infrastructure":
         return "not_verified"
     if evidence.trusted:
-        return ("verified" if backed else "not_verified") if result.passed else "tests_failed"
-    if not result.passed:
+        return ("verified" if backed else "not_verified") if passed else "tests_failed"
+    if not passed:
         return "tests_failed"
     enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
     return "verified" if len(kept) >= enough else "not_verified"
 
 
-def _explain(verdict: str, result: SandboxResult, evidence: Evidence, kept: list[str]) -> str | None:
+def _explain(task: Task, verdict: str, result: SandboxResult, evidence: Evidence, kept: list[str]) -> str | None:
+    if result.missing_modules and (own := imported_modules(task.caller_tests) & set(result.missing_modules)):
+        return f"Your tests import {', '.join(sorted(own))}; the module here is {task.module}. Name it with `module`."
     if result.missing_modules:
         hints = "\n".join(package_hint(name) for name in result.missing_modules)
         return f"The sandbox lacks the package(s) {', '.join(result.missing_modules)}. To add them:\n{hints}"
     if verdict == "tests_failed":
         failed = next((case for case in result.cases if case.outcome != "passed"), None)
+        if failed is None and result.passed:
+            return "The same code passed in one run and failed in another: its behaviour is not constant."
         return f"{failed.id}: {failed.message}" if failed else result.reason
     if verdict == "not_verified":
         if result.outcome == "infrastructure":

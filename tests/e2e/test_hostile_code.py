@@ -94,7 +94,8 @@ def test_hostile_code_is_contained_and_never_passes(program, secret_file):
         assert answer["passed"] is False
         assert answer["error"]
         assert SECRET not in str(answer)
-        assert agent.get("/healthz").json()["status"] == "ok"
+        health = agent.get("/healthz").json()
+        assert (health["status"], health["jobs_running"]) == ("ok", 0)
     _, alive = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, timeout=5)
     assert not alive
 

@@ -165,3 +165,36 @@ def test_three_different_candidates_that_agree_outweigh_the_models_own_tests():
     pool = [candidate(index, row("t", "a b c d")) for index in range(3)]
     seen = evidence(*pool, trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
     assert decide(seen, STANDARD) == "accept"
+
+
+def test_the_same_code_three_times_does_not():
+    codes = [
+        "def f():\n    return 1\n",
+        "def f():\n    # again\n    return 1\n",
+        'def f():\n    "Doc."\n    return 1\n',
+    ]
+    pool = [candidate(index, row("t", "a b c d"), code=code) for index, code in enumerate(codes)]
+    seen = evidence(*pool, trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "stop"
+
+
+def test_candidates_that_pass_the_same_tests_are_compared_on_other_inputs():
+    half = row("t a", "b")
+    seen = evidence(
+        candidate(0, half), candidate(1, half), trusted=["t"], generated=["a", "b"], rounds_of_tests=1, can_compare=True
+    )
+    assert decide(seen, STANDARD) == "compare"
+    assert decide(replace(seen, can_compare=False), STANDARD) == "write_code"
+    apart = replace(seen, alike={0: frozenset({0}), 1: frozenset({1})})
+    assert decide(apart, STANDARD) == "write_code"
+
+
+def test_the_candidate_that_most_others_behave_like_is_taken():
+    passes = row("t a b c")
+    alike = {0: frozenset({0}), 1: frozenset({1, 2}), 2: frozenset({1, 2})}
+    pool = [candidate(index, passes) for index in range(3)]
+    seen = evidence(*pool, trusted=["t"], generated=list("abc"), rounds_of_tests=1, can_compare=True, alike=alike)
+    assert seen.best.index == 1
+    assert decide(seen, STANDARD) == "accept"
+    alone = replace(seen, alike={index: frozenset({index}) for index in range(3)})
+    assert decide(alone, STANDARD) == "stop"

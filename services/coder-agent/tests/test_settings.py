@@ -86,8 +86,9 @@ def test_llamacpp_n_ctx_counts_where_the_server_cannot_be_asked(start):
 
 def test_an_interpreter_that_is_not_there_is_a_warning(start):
     agent, _ = start(RIGHT, sandbox_py_path="/nowhere/python")
-    sandbox = agent.get("/healthz").json()["sandbox"]
-    assert sandbox["available"]
+    until = time.monotonic() + 20
+    while not (sandbox := agent.get("/healthz").json()["sandbox"])["available"]:
+        assert time.monotonic() < until, sandbox
     assert "/nowhere/python" in str(sandbox["warnings"])
 
 

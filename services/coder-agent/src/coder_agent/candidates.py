@@ -4,6 +4,7 @@ A candidate is one module the model wrote. Each run gives it a row: how it fared
 deliver; a later candidate replaces an earlier one only when it is strictly better.
 """
 
+import ast
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,15 @@ class Candidate:
         """Of the code's UTF-8 bytes: what a verdict is bound to."""
         return hashlib.sha256(self.code.encode()).hexdigest()
 
+    @property
+    def form(self) -> str:
+        """Equal for candidates that differ in comments, docstrings and layout alone."""
+        tree = ast.parse(self.code)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
+                node.body = node.body[1:]
+        return ast.dump(tree)
+
     def with_row(self, row: Row) -> "Candidate":
         """The same candidate with what a run showed."""
         return replace(self, row=row)
@@ -100,12 +110,22 @@ def voters(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [c for c in candidates if c.origin == "sample" and c.row and c.row.loads and not c.row.only_crashes]
 
 
-def best(candidates: Sequence[Candidate], trusted: Sequence[str], generated: Sequence[str]) -> Candidate | None:
-    """The candidate to deliver: trusted cases first, then generated ones that stand, then the earlier."""
+def best(
+    candidates: Sequence[Candidate],
+    trusted: Sequence[str],
+    generated: Sequence[str],
+    alike: Mapping[int, frozenset[int]] | None = None,
+) -> Candidate | None:
+    """The candidate to deliver: trusted cases first, then generated ones that stand, then company, then the earlier.
+
+    Args:
+        alike: by index, the candidates (itself included) that do the same on inputs nobody wrote.
+    """
     standing = [case for case in generated if case not in contradicted(candidates, generated)]
 
-    def score(candidate: Candidate) -> tuple[bool, int, int, int]:
+    def score(candidate: Candidate) -> tuple[bool, int, int, int, int]:
         loads = candidate.row is not None and candidate.row.loads
-        return loads, passed_of(candidate, trusted), passed_of(candidate, standing), -candidate.index
+        company = len((alike or {}).get(candidate.index, ()))
+        return loads, passed_of(candidate, trusted), passed_of(candidate, standing), company, -candidate.index
 
     return max(candidates, key=score, default=None)

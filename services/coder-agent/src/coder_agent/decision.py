@@ -3,19 +3,19 @@
 - No code: ask again, then give up.
 - Trusted cases (the caller's tests, the request's examples) decide where there are any. While one fails: refine with
   the concrete failure as long as each refinement changes the picture, then other samples. When all examples pass, a
-  second signal must agree (`is_backed`), and while one of the model's own cases fails that other candidates do not fail
-  as well, another sample is drawn to compare with.
+  second signal must agree (`is_backed`): while one of the model's own cases fails, other samples are drawn, and
+  candidates are compared on inputs nobody wrote.
 - Without them the model's own cases are evidence, not law. All pass: accept. Most fail, or nothing but crashes: refine.
   In between either side may be wrong: sample more and let the majority of candidates tell.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from coder_agent.candidates import LEAST_VOTERS, Candidate, best, contradicted, passed_of, voters
 
-Action = Literal["write_code", "write_tests", "run_tests", "refine", "accept", "stop"]
+Action = Literal["write_code", "write_tests", "run_tests", "compare", "refine", "accept", "stop"]
 LEAST_GENERATED = 3
 """Accepted generated cases that a verdict without trusted ones needs."""
 
@@ -52,6 +52,10 @@ class Evidence:
     refinements: int = 0
     attempts: int = 0
     """Answers to "write the code" so far, with and without code in them."""
+    alike: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """By index, the candidates (itself included) that do the same on inputs nobody wrote; empty before a comparison."""
+    can_compare: bool = False
+    """Whether there are calls to vary."""
     has_caller_tests: bool = False
     asked_for: frozenset[str] = frozenset()
     """Packages the sandbox lacks that the request itself asks for."""
@@ -59,7 +63,7 @@ class Evidence:
     @property
     def best(self) -> Candidate | None:
         """The candidate that would be delivered now."""
-        return best(self.candidates, self.trusted, self.generated)
+        return best(self.candidates, self.trusted, self.generated, self.alike)
 
     def standing(self) -> list[str]:
         """The generated cases that the candidates do not contradict."""
@@ -101,21 +105,52 @@ def counts_as_settled(candidate: Candidate, evidence: Evidence) -> bool:
     """Whether the generated cases alone speak for `candidate`: it passes all that stand, and enough stand."""
     standing = evidence.standing()
     enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
-    return len(standing) >= enough and passed_of(candidate, standing) == len(standing)
+    passes = len(standing) >= enough and passed_of(candidate, standing) == len(standing)
+    return passes and not is_outvoted(candidate, evidence)
+
+
+def is_outvoted(candidate: Candidate, evidence: Evidence) -> bool:
+    """Whether at least half of those compared do otherwise than `candidate` on some input."""
+    return bool(evidence.alike) and len(evidence.alike.get(candidate.index, ())) * 2 <= len(evidence.alike)
 
 
 def is_backed(candidate: Candidate, evidence: Evidence) -> bool:
     """Whether a second signal agrees with the examples: one example alone is easily met by wrong code.
 
-    The signal is a third of the model's own cases (right code passes fewer only one time in nine even where half of the
-    cases are wrong), or that most of at least three samples behave alike on all of them.
+    The signal is half of the model's own cases (all, where they are fewer than three), or that most of at least three
+    samples, written differently, behave alike on all of them. The same code written three times shows what the model
+    prefers, not that it is right.
     """
     generated = evidence.generated
-    if len(generated) < LEAST_GENERATED or 3 * passed_of(candidate, generated) >= len(generated):
+    wanted = (len(generated) + 1) // 2 if len(generated) >= LEAST_GENERATED else len(generated)
+    if is_outvoted(candidate, evidence):
+        return False
+    if passed_of(candidate, generated) >= wanted:
         return True
     others = voters(evidence.candidates)
     alike = [c for c in others if all(passed_of(c, [g]) == passed_of(candidate, [g]) for g in generated)]
-    return len(others) >= LEAST_VOTERS and len(alike) * 2 > len(others)
+    is_majority = len(others) >= LEAST_VOTERS and len(alike) * 2 > len(others)
+    return is_majority and len({c.form for c in alike}) >= 2
+
+
+def comparable(evidence: Evidence) -> list[Candidate]:
+    """The candidates worth comparing: they load, pass as many trusted cases as the best, and half as many others."""
+    if (chosen := evidence.best) is None:
+        return []
+    trusted, generated = passed_of(chosen, evidence.trusted), passed_of(chosen, evidence.generated)
+    return [
+        c
+        for c in evidence.candidates
+        if c.row and c.row.loads and passed_of(c, evidence.trusted) == trusted
+        if passed_of(c, evidence.generated) * 2 >= generated
+    ]
+
+
+def _wants_comparison(evidence: Evidence) -> bool:
+    if not evidence.can_compare or evidence.has_caller_tests:
+        return False
+    wanted = {candidate.index for candidate in comparable(evidence)}
+    return len(wanted) > 1 and set(evidence.alike) != wanted
 
 
 def _wants_tests(evidence: Evidence, limits: Limits) -> bool:
@@ -132,6 +167,8 @@ def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) ->
     may_refine = evidence.refinements < limits.refinements and _last_refinement_changed_something(evidence)
     if passed_of(chosen, evidence.trusted) < len(evidence.trusted):
         return "refine" if may_refine else _sample_or_stop(evidence, limits)
+    if _wants_comparison(evidence):
+        return "compare"
     standing = evidence.standing()
     if is_backed(chosen, evidence) and passed_of(chosen, standing) == len(standing):
         return "accept"
@@ -139,6 +176,8 @@ def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) ->
 
 
 def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:
+    if _wants_comparison(evidence):
+        return "compare"
     if counts_as_settled(chosen, evidence):
         return "accept"
     may_refine = evidence.refinements < limits.refinements and _last_refinement_changed_something(evidence)

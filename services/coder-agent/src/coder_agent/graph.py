@@ -1,12 +1,11 @@
 """The coding workflow.
 
-plan → write_code ─┬─> write_tests ─┐
-          ↑        ├─> run_tests  ←─┘
-          │        │       │
-          │        ↓       ↓
-          └─── (decide) ───┴─> refine ─> run_tests
-                   │
-                   └─> verify ─> summarize
+plan → write_code → (decide) ─┬─> write_code   another sample
+                              ├─> write_tests  from the request alone
+                              ├─> run_tests    what was not run yet
+                              ├─> compare      candidates against each other
+                              ├─> refine       with the concrete failure
+                              └─> verify ─> summarize
 
 After every step `decide`, a pure function of the evidence, names the next one. This is the only module that knows
 LangGraph.
@@ -29,7 +28,7 @@ from coder_agent.state import CodingState, Task
 Graph = CompiledStateGraph[CodingState, Means, CodingState, CodingState]
 Step = Callable[[CodingState, Means], Awaitable[CodingState]]
 STEPS = {"accept": "verify", "stop": "verify"}
-LOOP = ("write_code", "write_tests", "run_tests", "refine")
+LOOP = ("write_code", "write_tests", "run_tests", "compare", "refine")
 MOST_STEPS = 200
 PartKind = Literal["custom", "values"]
 
@@ -37,8 +36,9 @@ PartKind = Literal["custom", "values"]
 def build_graph() -> Graph:
     """The compiled workflow; one serves every job, each with its own `Means` as context."""
     builder = StateGraph(CodingState, context_schema=Means)
-    for step in (nodes.plan, nodes.write_code, nodes.write_tests, nodes.run_tests, nodes.refine, nodes.verify):
+    for step in (nodes.plan, nodes.write_code, nodes.write_tests, nodes.run_tests, nodes.compare, nodes.refine):
         builder.add_node(step.__name__, _node(step))
+    builder.add_node("verify", _node(nodes.verify))
     builder.add_node("summarize", _node(nodes.summarize))
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "write_code")

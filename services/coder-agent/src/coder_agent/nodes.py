@@ -3,7 +3,6 @@
 The means (`Means`) are handed in: who writes (a model, by role), who runs (the sandbox), where events go.
 """
 
-import ast
 import asyncio
 import json
 import re
@@ -14,14 +13,16 @@ from typing import Any, Protocol
 
 from coder_agent import prompts
 from coder_agent.candidates import Candidate, Origin, passed_of
-from coder_agent.decision import Evidence, refine_target
+from coder_agent.decision import Evidence, comparable, refine_target
+from coder_agent.entry import settled, with_tested_name
 from coder_agent.examples import Reading, read_request
 from coder_agent.extraction import Module, extract_module
 from coder_agent.prompts import Brief
-from coder_agent.runs import caller_ids, run_candidate
+from coder_agent.runs import caller_ids, compare_candidates, run_candidate
 from coder_agent.settings import Settings
 from coder_agent.state import CodingState, Task
 from coder_agent.tests_gate import Suite, read_cases
+from coder_agent.variation import varied_calls
 from coder_agent.verdict import reach_verdict, write_summary
 from kitty_llm import Completion, ContextOverflow, LLMError, Prompt, Sampling, Usage
 from kitty_sandbox import Sandbox
@@ -65,7 +66,7 @@ async def plan(state: CodingState, means: Means) -> CodingState:
     task = state["task"]
     reading = await asyncio.to_thread(read_request, task.request)
     if task.caller_tests:
-        reading = _with_tested_name(reading, task)
+        reading = with_tested_name(reading, task)
     means.emit({"type": "plan_start"})
     usage = dict(state.get("usage", {}))
     steps = _own_plan(task, reading)
@@ -93,12 +94,13 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
     attempt = state["attempts"]
     means.emit({"type": "code_start", "candidate": len(candidates)})
     is_empty_so_far = attempt > 0 and not candidates
-    prompt = prompts.code_prompt(brief_of(task, _settled(reading, candidates)), prefilled=not is_empty_so_far)
+    brief = brief_of(task, settled(reading, candidates))
+    prompt = prompts.code_prompt(brief, prefilled=not is_empty_so_far, otherwise=bool(candidates))
     sampling = _sampling(means.settings, attempt, reading)
     if is_empty_so_far:
         sampling = replace(sampling, stop=())
     answer, usage = await _write(state, means, "code", "coder", prompt, sampling)
-    found = await asyncio.to_thread(extract_module, answer.text, _settled(reading, candidates).entry)
+    found = await asyncio.to_thread(extract_module, answer.text, settled(reading, candidates).entry)
     if found is not None:
         candidates = (*candidates, _candidate(found, len(candidates), "sample", answer))
     means.emit({"type": "code_complete", "code": found.code if found else "", "candidate": len(state["candidates"])})
@@ -108,7 +110,7 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
 async def write_tests(state: CodingState, means: Means) -> CodingState:
     """Checks from the request and the signature, never from the code. Rows of earlier runs lack them, so they go."""
     task, candidates = state["task"], state["candidates"]
-    reading = _settled(state["reading"], candidates)
+    reading = settled(state["reading"], candidates)
     means.emit({"type": "test_start"})
     rounds = state["rounds_of_tests"]
     update = CodingState(rounds_of_tests=rounds + 1)
@@ -145,7 +147,7 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
 
 async def run_tests(state: CodingState, means: Means) -> CodingState:
     """Run every candidate that has not been run on the cases as they are now."""
-    reading = _settled(state["reading"], state["candidates"])
+    reading = settled(state["reading"], state["candidates"])
     done: list[Candidate] = []
     runs = state["runs"]
     for candidate in state["candidates"]:
@@ -173,6 +175,12 @@ async def run_tests(state: CodingState, means: Means) -> CodingState:
     return CodingState(candidates=tuple(done), runs=runs)
 
 
+async def compare(state: CodingState, means: Means) -> CodingState:
+    """Run the candidates against each other on varied inputs: who does the same as whom."""
+    candidates = comparable(evidence_of(state))
+    return CodingState(alike=await compare_candidates(means.sandbox, state["task"], candidates, _calls(state)))
+
+
 async def refine(state: CodingState, means: Means) -> CodingState:
     """Show the model what went wrong and take its correction as one more candidate."""
     task, candidates, reading = state["task"], state["candidates"], state["reading"]
@@ -180,7 +188,7 @@ async def refine(state: CodingState, means: Means) -> CodingState:
     target = refine_target(evidence_of(state))
     assert target is not None, "decide() asks for a refinement only when there is a candidate"
     means.emit({"type": "refine_start", "iteration": refinements + 1})
-    brief = brief_of(task, _settled(reading, candidates))
+    brief = brief_of(task, settled(reading, candidates))
     prompt = prompts.refine_prompt(brief, target.code, _failures(state, target))
     sampling = _sampling(means.settings, refinements, reading)
     try:
@@ -189,7 +197,7 @@ async def refine(state: CodingState, means: Means) -> CodingState:
         # The correction does not fit the window; what there is stays, and other samples may follow.
         means.emit({"type": "refine_complete", "code": "", "error": str(error)})
         return CodingState(refinements=task.limits.refinements)
-    found = await asyncio.to_thread(extract_module, answer.text, _settled(reading, candidates).entry)
+    found = await asyncio.to_thread(extract_module, answer.text, settled(reading, candidates).entry)
     is_new = found is not None and all(found.code != candidate.code for candidate in candidates)
     if found is not None and is_new:
         candidates = (*candidates, _candidate(found, len(candidates), "refine", answer))
@@ -200,7 +208,7 @@ async def refine(state: CodingState, means: Means) -> CodingState:
 
 async def verify(state: CodingState, means: Means) -> CodingState:
     """Gate the tests, run exactly what is delivered once more, and reach the verdict."""
-    reading = _settled(state["reading"], state["candidates"])
+    reading = settled(state["reading"], state["candidates"])
     report = await reach_verdict(means.sandbox, state["task"], reading, state["suite"], evidence_of(state))
     if report.code:
         means.emit({"type": "code_complete", "code": report.code, "candidate": "delivered"})
@@ -237,9 +245,17 @@ def evidence_of(state: CodingState) -> Evidence:
         rounds_of_tests=state.get("rounds_of_tests", 0),
         refinements=state.get("refinements", 0),
         attempts=state.get("attempts", 0),
+        alike=state.get("alike", {}),
+        can_compare=bool(varied_calls(_calls(state))),
         has_caller_tests=has_caller_tests,
         asked_for=_asked_for(state["task"], candidates),
     )
+
+
+def _calls(state: CodingState) -> list[str]:
+    """Known calls, those of the examples first."""
+    cases = [case for _, case in state.get("suite", Suite()).cases if case.call and not case.raises]
+    return [case.call for case in sorted(cases, key=lambda case: not case.trusted) if case.call]
 
 
 def brief_of(task: Task, reading: Reading) -> Brief:
@@ -318,44 +334,6 @@ def _asked_for(task: Task, candidates: tuple[Candidate, ...]) -> frozenset[str]:
     text = f"{task.request}\n{task.caller_tests or ''}"
     missing = {name for candidate in candidates if candidate.row for name in candidate.row.missing_modules}
     return frozenset(name for name in missing if re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))
-
-
-def _settled(reading: Reading, candidates: tuple[Candidate, ...]) -> Reading:
-    """The reading with the name and signature the first candidate gave, where the request left them open."""
-    if not candidates or (reading.entry and (reading.signature or reading.is_class)):
-        return reading
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    defined = [node for node in ast.parse(candidates[0].code).body if isinstance(node, kinds)]
-    named = [n for n in defined if n.name == reading.entry or (not reading.entry and not n.name.startswith("_"))]
-    if not named:
-        return reading
-    main = named[-1]
-    if isinstance(main, ast.ClassDef):
-        return replace(reading, entry=main.name, is_class=True)
-    return replace(reading, entry=main.name, signature=_signature(main))
-
-
-def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{node.name}({ast.unparse(node.args)}){returns}"
-
-
-def _with_tested_name(reading: Reading, task: Task) -> Reading:
-    """The reading with the names the caller's tests import from the module."""
-    try:
-        tree = ast.parse(task.caller_tests or "")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return reading
-    names = [
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == task.module_name
-        for alias in node.names
-        if alias.name != "*"
-    ]
-    if not names or reading.entry in names:
-        return reading
-    return replace(reading, entry=names[0], signature=", ".join(names), is_class=names[0][:1].isupper())
 
 
 def _with_lead(text: str, lead: str) -> str:

@@ -31,10 +31,15 @@ class Brief:
     files: Mapping[str, str]
 
 
-def code_prompt(brief: Brief, *, prefilled: bool = True) -> Prompt:
-    """Asks for the module."""
+OTHERWISE = " Mind empty, repeated and mixed upper and lower case input."
+"""Asked of later samples, so that they do not all repeat the first one's oversight."""
+
+
+def code_prompt(brief: Brief, *, prefilled: bool = True, otherwise: bool = False) -> Prompt:
+    """Asks for the module; `otherwise`: for another sample of it."""
     defining = f" It defines `{brief.signature}`." if brief.signature else ""
     role = f"Write the complete module {brief.module}.{defining} Only the code: no tests, no example calls, no prose."
+    role += OTHERWISE if otherwise else ""
     return Prompt(SYSTEM, (_user(brief, role),), FENCE if prefilled else "")
 
 
@@ -48,8 +53,7 @@ def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_cla
         return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}def test_")
     role = (
         f"Write {count} different checks of `{signature}`, one assert a line, like `assert {entry}(...) == ...`. "
-        "They follow from the request alone. Use short inputs of different kinds, each with a result you can work out: "
-        "empty, one element, repeats, mixed upper and lower case, zero, negative, as far as they apply. "
+        "They follow from the request alone. Use small inputs whose result you can work out exactly, and edge cases. "
         "Do not write the function."
     )
     return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {entry}(")

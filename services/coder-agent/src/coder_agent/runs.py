@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from coder_agent.candidates import Candidate, Check, Row
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite, render_tests
+from coder_agent.variation import comparison_file, varied_calls
 from kitty_sandbox import CaseResult, Sandbox, SandboxLimits, SandboxResult, SandboxRun
 
 CALLER_PREFIX = "caller:"
+COMPARED_WITHIN_SEC = 10.0
 NOT_COLLECTED = f"{CALLER_PREFIX}tests were collected"
 """Stands for the caller's tests while no run has got as far as collecting them."""
 
@@ -19,6 +21,23 @@ async def run_candidate(sandbox: Sandbox, task: Task, candidate: Candidate, suit
         files = {caller_file(task): task.caller_tests} | (files if suite.cases else {})
     result = await sandbox.run(sandbox_run(task, candidate.code, files))
     return row_of(result, task, suite)
+
+
+async def compare_candidates(
+    sandbox: Sandbox, task: Task, candidates: Sequence[Candidate], calls: Sequence[str]
+) -> dict[int, frozenset[int]]:
+    """By index, the candidates (itself included) that were seen to do the same on every varied call."""
+    modules = {candidate.index: f"candidate_{candidate.index}" for candidate in candidates}
+    files = {f"{modules[candidate.index]}.py": candidate.code for candidate in candidates}
+    test = "test_comparison.py"
+    files[test] = comparison_file(modules, varied_calls(calls))
+    limits = SandboxLimits(timeout_sec=min(task.timeout_sec, COMPARED_WITHIN_SEC))
+    result = await sandbox.run(SandboxRun(files={**task.files, **files}, tests=(test,), limits=limits))
+    same = {case.id.partition("::test_same__")[2] for case in result.cases if case.outcome == "passed"}
+    return {
+        one: frozenset(other for other in modules if other == one or f"{min(one, other)}__{max(one, other)}" in same)
+        for one in modules
+    }
 
 
 def sandbox_run(task: Task, code: str, tests: dict[str, str]) -> SandboxRun:

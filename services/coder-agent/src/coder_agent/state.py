@@ -75,6 +75,7 @@ class CodingState(TypedDict, total=False):
     plan: str | None
     candidates: tuple[Candidate, ...]
     suite: Suite
+    alike: Mapping[int, frozenset[int]]
     rounds_of_tests: int
     refinements: int
     attempts: int

@@ -83,27 +83,56 @@ def render_tests(suite: Suite, module: str, entry: str | None, defined: Collecti
 
 
 def stub_file(suite: Suite, name: str) -> str:
-    """A pytest file that runs every case on every stub of `name`; ids are `test_STUB__CASE`."""
-    parts = ["import pytest"]
-    for stub, template in {**STUBS, **SUITE_STUBS}.items():
-        for case_name, case in suite.cases:
-            body = f"{template.format(name=name)}\n{case.check}"
-            parts.append(f"def test_{stub}__{case_name}():\n{_indented(body)}")
+    """A pytest file that runs the cases on stubs of `name`.
+
+    `test_case__CASE` passes when the case fails on each of STUBS; `test_suite__STUB` when one of those cases fails
+    on that stub of SUITE_STUBS. A case that breaks off for a reason of its own, such as an import, has not failed.
+    """
+    stubs, suite_stubs = ({stub: text.format(name=name) for stub, text in of.items()} for of in (STUBS, SUITE_STUBS))
+    parts = [
+        "import functools\n\nimport pytest",
+        f"CHECKS = {dict((case_name, case.check) for case_name, case in suite.cases)!r}",
+        f"STUBS = {stubs!r}",
+        f"SUITE_STUBS = {suite_stubs!r}",
+        FAILS,
+    ]
+    parts += [f"def test_case__{case_name}():\n    assert {case_name!r} in kept()" for case_name, _ in suite.cases]
+    parts += [
+        f"def test_suite__{stub}():\n    assert any(fails(CHECKS[case], SUITE_STUBS[{stub!r}]) for case in kept())"
+        for stub in suite_stubs
+    ]
     return "\n\n\n".join(parts) + "\n"
 
 
-def survivors(suite: Suite, failed_on_stubs: Iterable[str]) -> list[str]:
-    """The names of the cases seen to fail on every stub they must; none when a suite stub fails none of those.
+FAILS = """
+def fails(check, stub):
+    names = {"pytest": pytest}
+    exec(stub, names)
+    try:
+        exec(check, names)
+    except (ImportError, NameError):
+        return False
+    except BaseException:
+        return True
+    return False
 
-    Args:
-        failed_on_stubs: ids of `stub_file` tests that failed because of the stub, without `test_`. A test that was not
-            reached, or that failed for a reason of its own such as an import, shows nothing.
+
+@functools.cache
+def kept():
+    return [case for case, check in CHECKS.items() if all(fails(check, stub) for stub in STUBS.values())]
+""".strip()
+"""Runs in the sandbox, on stubs alone."""
+
+
+def survivors(suite: Suite, passed: Iterable[str]) -> list[str]:
+    """The names of the cases that count, by the tests of `stub_file` that passed (ids without `test_`).
+
+    None when a suite stub meets all of them. What was not reached has shown nothing.
     """
-    failed = {tuple(identity.split("__", 1)) for identity in failed_on_stubs}
-    kept = [name for name, _ in suite.cases if all((stub, name) in failed for stub in STUBS)]
-    if all(any((stub, name) in failed for name in kept) for stub in SUITE_STUBS):
-        return kept
-    return []
+    seen = set(passed)
+    if not all(f"suite__{stub}" in seen for stub in SUITE_STUBS):
+        return []
+    return [name for name, _ in suite.cases if f"case__{name}" in seen]
 
 
 def read_cases(text: str, entry: str, examples: Sequence[Case], most: int) -> list[Case]:

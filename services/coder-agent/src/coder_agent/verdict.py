@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
-from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed
+from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed, is_outvoted
 from coder_agent.examples import Reading
 from coder_agent.runs import caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
@@ -21,8 +21,6 @@ from kitty_sandbox import Sandbox, SandboxResult, package_hint
 
 NOTHING_RAN = "Sandbox disabled"
 STUBS_WITHIN_SEC = 10.0
-FAILED_BY_ITSELF = {"ImportError", "ModuleNotFoundError", "NameError", "TimeoutError"}
-"""Failures on a stub that say nothing about the stub."""
 
 
 async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: Suite, evidence: Evidence) -> Report:
@@ -91,12 +89,8 @@ async def _accepted(
     text = stub_file(suite.only(kept), reading.entry)
     brief = replace(task, timeout_sec=min(task.timeout_sec, STUBS_WITHIN_SEC))
     result = await sandbox.run(sandbox_run(brief, "", {name: text}))
-    failed = [
-        case.id.partition("::test_")[2]
-        for case in result.cases
-        if case.outcome == "failed" and case.exception not in FAILED_BY_ITSELF
-    ]
-    return survivors(suite.only(kept), failed)
+    passed = [case.id.partition("::test_")[2] for case in result.cases if case.outcome == "passed"]
+    return survivors(suite.only(kept), passed)
 
 
 def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, passed: bool, backed: bool) -> Verdict:
@@ -123,18 +117,24 @@ def _explain(task: Task, verdict: str, result: SandboxResult, evidence: Evidence
             return "The same code passed in one run and failed in another: its behaviour is not constant."
         return f"{failed.id}: {failed.message}" if failed else result.reason
     if verdict == "not_verified":
-        if result.outcome == "infrastructure":
-            return f"The sandbox failed: {result.reason}"
-        if evidence.trusted:
-            return (
-                f"It passes the examples, and fails nearly all of the {len(evidence.generated)} tests written from the "
-                "request: either may be wrong. Add another example such as `f(2) == 4`, or pass tests."
-            )
-        return (
-            f"Only {len(kept)} generated test(s) could be accepted; without an example in the request at least "
-            f"{LEAST_GENERATED} are needed. Add an example such as `f(2) == 4` to the request, or pass tests."
-        )
+        return f"The sandbox failed: {result.reason}" if result.outcome == "infrastructure" else _doubt(evidence, kept)
     return None
+
+
+def _doubt(evidence: Evidence, kept: list[str]) -> str:
+    """Why code that fails nothing that counts is still not verified, and what would settle it."""
+    more = "Add another example such as `f(2) == 4` to the request, or pass tests."
+    if evidence.best is not None and is_outvoted(evidence.best, evidence):
+        return f"Other candidates that pass the same tests behave differently on other inputs: one is wrong. {more}"
+    if evidence.trusted:
+        return (
+            f"It passes the examples, and fails most of the {len(evidence.generated)} tests written from the request: "
+            f"either may be wrong. {more}"
+        )
+    return (
+        f"Only {len(kept)} generated test(s) could be accepted; without an example in the request at least "
+        f"{LEAST_GENERATED} are needed. {more}"
+    )
 
 
 def _nothing_written(task: Task) -> Report:

@@ -190,7 +190,7 @@ def test_candidates_that_pass_the_same_tests_are_compared_on_other_inputs():
 
 
 def test_the_candidate_that_most_others_behave_like_is_taken():
-    passes = row("t a b c")
+    passes = row("t a b", "c")
     alike = {0: frozenset({0}), 1: frozenset({1, 2}), 2: frozenset({1, 2})}
     pool = [candidate(index, passes) for index in range(3)]
     seen = evidence(*pool, trusted=["t"], generated=list("abc"), rounds_of_tests=1, can_compare=True, alike=alike)
@@ -198,3 +198,11 @@ def test_the_candidate_that_most_others_behave_like_is_taken():
     assert decide(seen, STANDARD) == "accept"
     alone = replace(seen, alike={index: frozenset({index}) for index in range(3)})
     assert decide(alone, STANDARD) == "stop"
+
+
+def test_a_candidate_that_passes_every_generated_test_outweighs_two_that_agree_on_less():
+    pool = [candidate(0, row("a b c", "d")), candidate(1, row("a b c", "d")), candidate(2, row("a b c d"))]
+    alike = {0: frozenset({0, 1}), 1: frozenset({0, 1}), 2: frozenset({2})}
+    seen = evidence(*pool, generated=list("abcd"), rounds_of_tests=1, can_compare=True, alike=alike)
+    assert seen.best.index == 2
+    assert decide(seen, STANDARD) == "accept"

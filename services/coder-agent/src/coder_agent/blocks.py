@@ -1,7 +1,7 @@
 """From a model's answer to the stretches of it that are code, wherever prose, fences or a cut-off end leave them.
 
-Each way to divide the text is tried until one gives a whole block with what was asked for: what lies between
-neighbouring fences, then between any two (docstrings hold fences too), then the longest beginnings that parse.
+Each way to divide the text is tried until one gives a whole block with what was asked for: what lies between any two
+fences (docstrings hold fences too), then the longest beginnings that parse.
 """
 
 import ast
@@ -25,7 +25,6 @@ START = re.compile(
 LONGEST_START = 200
 MOST_CUTS = 12
 MOST_BLOCKS = 30
-MOST_STRETCHES = 80
 PARSED_PER_CHARACTER = 6
 """How many times the length of the text may be parsed in all: what bounds the time any text takes."""
 
@@ -65,7 +64,7 @@ def find_blocks(text: str, entry: str | None) -> list[Block]:
     reader = _Reader(PARSED_PER_CHARACTER * len(text) + 10_000, entry)
     found: dict[str, Block] = {}
     for stretches, must_be_whole in _divisions(text):
-        for stretch in [stretch for stretch in dict.fromkeys(stretches) if stretch.strip()][:MOST_STRETCHES]:
+        for stretch in stretches:
             read = reader.whole if must_be_whole else reader.within
             for block in read(_dedent(stretch)):
                 found.setdefault(block.source, block)
@@ -82,10 +81,8 @@ def _divisions(text: str) -> Iterator[tuple[list[str], bool]]:
     def between(spans: Iterable[tuple[int, int]]) -> list[str]:
         return ["\n".join(lines[start + 1 : end]) for start, end in spans]
 
-    yield between(pairwise(fences)), True
     yield between(sorted(combinations(fences[:12], 2), key=lambda span: (span[0], -span[1]))), True
     yield between(pairwise(fences)), False
-    yield [text], False
     yield [FENCE_AFTER_CODE.sub("\n", text)], False
     yield ["\n".join(PROMPTED.findall(text))], False
     yield ["\n".join(line for line in lines if line[:1] in {"", " ", "\t"} and not FENCE.match(line))], False
@@ -107,7 +104,6 @@ class _Reader:
     def __init__(self, budget: int, entry: str | None) -> None:
         self._budget = budget
         self._entry = entry
-        self._known: dict[str, ast.Module | int] = {}
 
     def whole(self, source: str) -> Iterator[Block]:
         """The block that `source` is, if it parses."""
@@ -149,17 +145,15 @@ class _Reader:
 
     def _read(self, source: str) -> ast.Module | int:
         """The tree, or the line at fault; 0 where none is known."""
-        if source not in self._known:
-            if self._budget <= 0:
-                return 0
-            self._budget -= len(source) + 200
-            try:
-                self._known[source] = compiled(source)
-            except SyntaxError as error:
-                self._known[source] = error.lineno or 0
-            except (ValueError, RecursionError, MemoryError):
-                self._known[source] = 0
-        return self._known[source]
+        if self._budget <= 0:
+            return 0
+        self._budget -= len(source) + 200
+        try:
+            return compiled(source)
+        except SyntaxError as error:
+            return error.lineno or 0
+        except (ValueError, RecursionError, MemoryError):
+            return 0
 
 
 def _closed(prefix: str) -> Iterator[str]:

@@ -116,16 +116,17 @@ def best(
     generated: Sequence[str],
     alike: Mapping[int, frozenset[int]] | None = None,
 ) -> Candidate | None:
-    """The candidate to deliver: trusted cases first, then generated ones that stand, then company, then the earlier.
+    """The candidate to deliver: trusted cases first, then generated ones, then company, then the earlier.
+
+    A generated case that is wrong is wrong for everybody; wrong code hardly ever gives just the value it asks for.
 
     Args:
         alike: by index, the candidates (itself included) that do the same on inputs nobody wrote.
     """
-    standing = [case for case in generated if case not in contradicted(candidates, generated)]
 
     def score(candidate: Candidate) -> tuple[bool, int, int, int, int]:
         loads = candidate.row is not None and candidate.row.loads
         company = len((alike or {}).get(candidate.index, ()))
-        return loads, passed_of(candidate, trusted), passed_of(candidate, standing), company, -candidate.index
+        return loads, passed_of(candidate, trusted), passed_of(candidate, generated), company, -candidate.index
 
     return max(candidates, key=score, default=None)

@@ -102,11 +102,20 @@ def refine_target(evidence: Evidence) -> Candidate | None:
 
 
 def counts_as_settled(candidate: Candidate, evidence: Evidence) -> bool:
-    """Whether the generated cases alone speak for `candidate`: it passes all that stand, and enough stand."""
+    """Whether the generated cases alone speak for `candidate`: it passes all, or all that stand and enough stand."""
+    if passes_everything(candidate, evidence):
+        return True
     standing = evidence.standing()
     enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
     passes = len(standing) >= enough and passed_of(candidate, standing) == len(standing)
     return passes and not is_outvoted(candidate, evidence)
+
+
+def passes_everything(candidate: Candidate, evidence: Evidence) -> bool:
+    """Whether `candidate` passes every generated case, and there are enough: the strongest word there is."""
+    return len(evidence.generated) >= LEAST_GENERATED and passed_of(candidate, evidence.generated) == len(
+        evidence.generated
+    )
 
 
 def is_outvoted(candidate: Candidate, evidence: Evidence) -> bool:
@@ -123,6 +132,8 @@ def is_backed(candidate: Candidate, evidence: Evidence) -> bool:
     """
     generated = evidence.generated
     wanted = (len(generated) + 1) // 2 if len(generated) >= LEAST_GENERATED else len(generated)
+    if passes_everything(candidate, evidence):
+        return True
     if is_outvoted(candidate, evidence):
         return False
     if passed_of(candidate, generated) >= wanted:
@@ -147,7 +158,8 @@ def comparable(evidence: Evidence) -> list[Candidate]:
 
 
 def _wants_comparison(evidence: Evidence) -> bool:
-    if not evidence.can_compare or evidence.has_caller_tests:
+    chosen = evidence.best
+    if not evidence.can_compare or evidence.has_caller_tests or chosen is None or passes_everything(chosen, evidence):
         return False
     wanted = {candidate.index for candidate in comparable(evidence)}
     return len(wanted) > 1 and set(evidence.alike) != wanted

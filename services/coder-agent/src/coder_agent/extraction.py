@@ -41,7 +41,7 @@ def extract_module(text: str, entry: str | None = None) -> Module | None:
     for best in blocks:
         parts = belonging(best.parts, entry)
         others = (belonging(block.parts, entry) for block in blocks if block is not best)
-        module = _joined(_supplied(parts, others), parts) or _joined([], parts)
+        module = _joined(_supplied(parts, others), parts)
         if module is not None:
             return _with_alias(module, parts, entry)
     return None

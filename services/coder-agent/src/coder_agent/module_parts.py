@@ -36,20 +36,14 @@ class Part:
     @property
     def variables(self) -> tuple[str, ...]:
         """The functions, classes and variables among its names."""
-        is_declared = isinstance(self.node, ast.AnnAssign) and self.node.value is None
         is_defining = isinstance(self.node, Definition | ast.Assign | ast.AnnAssign | ast.If | ast.Try)
-        return self.names if is_defining and not is_declared and not self.is_guard else ()
+        return self.names if is_defining and not self.is_guard else ()
 
     @property
     def is_test(self) -> bool:
         """Whether it is a test function or a class of them."""
-        match self.node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                return name.startswith("test_") or "pytest" in {_root(part) for part in self.node.decorator_list}
-            case ast.ClassDef(name=name, bases=bases, body=body):
-                is_case = name.startswith("Test") or any(_dotted(base).endswith("TestCase") for base in bases)
-                return is_case and any(isinstance(part, Function) and part.name.startswith("test") for part in body)
-        return False
+        named = isinstance(self.node, Definition) and self.node.name.startswith(("test_", "Test"))
+        return named or (isinstance(self.node, Definition) and bool(self.uses & TESTING))
 
     @property
     def is_guard(self) -> bool:
@@ -88,8 +82,9 @@ def parts_of(source: str, tree: ast.Module, entry: str | None) -> list[Part]:
     parts = []
     for node, text in zip(tree.body, texts_of(source, tree.body), strict=True):
         names, uses = names_in(text.strip("\n"))
-        parts.append(Part(node, text, names, uses | set(_rebound(node))))
-    own = _own(parts)
+        grown = {_root(part.target) for part in _here(node) if isinstance(part, ast.AugAssign)}
+        parts.append(Part(node, text, names, uses | grown))
+    own = {part.node.name: part for part in parts if isinstance(part.node, Definition)}
     imported = {name for part in parts if isinstance(part.node, ast.Import) for name in part.names}
     return [
         replace(part, changes=frozenset(part.names) | (set(_changes(part.node, own, entry)) - imported))
@@ -106,7 +101,7 @@ def belonging(parts: list[Part], entry: str | None) -> list[Part]:
     ):
         is_tests = entry is not None and any(part.is_test for part in parts)
         return parts if any(part.is_program for part in parts) and not is_tests else []
-    own = _own(parts)
+    own = {part.node.name for part in parts if isinstance(part.node, Definition)}
     parts = [part for part in parts if not (_starts_no_program(part, entry) or _imports_itself(part, own))]
     definitions = [part for part in parts if part.is_definition]
     live = reached({"__all__", entry or "__all__"}.union(*(part.uses.union(part.names) for part in definitions)), parts)
@@ -128,27 +123,12 @@ def reached(names: Collection[str], parts: Iterable[Part]) -> set[str]:
     for part in parts:
         for name in part.changes:
             uses.setdefault(name, set()).update(part.uses)
-    return _closure(names, uses)
-
-
-def _closure(names: Iterable[str], following: Mapping[str, Iterable[str]]) -> set[str]:
     found, todo = set(names), list(names)
     while todo:
-        new = set(following.get(todo.pop(), ())) - found
+        new = uses.get(todo.pop(), set()) - found
         found |= new
         todo += new
     return found
-
-
-def _own(parts: Iterable[Part]) -> dict[str, Part]:
-    """The functions and classes of the module by name, those in `if` and `try` and lambdas with a name included."""
-    return {
-        name: part
-        for part in parts
-        if any(isinstance(inner, Definition) for inner in _here(part.node))
-        or (isinstance(part.node, ast.Assign) and isinstance(part.node.value, ast.Lambda))
-        for name in part.names
-    }
 
 
 def _here(node: ast.AST) -> Iterator[ast.AST]:
@@ -161,14 +141,6 @@ def _here(node: ast.AST) -> Iterator[ast.AST]:
             todo += ast.iter_child_nodes(part)
 
 
-def _rebound(node: ast.stmt) -> Iterator[str]:
-    """The names that have to be bound before, for it adds to them or deletes them."""
-    for part in _here(node):
-        match part:
-            case ast.AugAssign(target=ast.Name(id=name)) | ast.Name(id=name, ctx=ast.Del()):
-                yield name
-
-
 def _changes(node: ast.stmt, own: Mapping[str, Part], entry: str | None) -> Iterator[str]:
     """What is altered by storing into it, or by a call whose value nobody takes."""
     for part in _here(node):
@@ -179,30 +151,25 @@ def _changes(node: ast.stmt, own: Mapping[str, Part], entry: str | None) -> Iter
                 for call in _here(value):
                     if isinstance(call, ast.Call) and _root(call.func) != entry:
                         yield from (name.id for name in call.args if isinstance(name, ast.Name))
-                        yield from _changed_inside(_dotted(call.func), own)
+                        yield from _changed_inside(own[_root(call.func)]) if _root(call.func) in own else ()
                         if isinstance(call.func, ast.Attribute):
                             yield _root(call.func)
 
 
-def _changed_inside(callee: str, own: Mapping[str, Part]) -> Iterator[str]:
-    """The global names that a function of the module, or those that it uses, may alter."""
-    for name in _closure({callee} & own.keys(), {name: part.uses & own.keys() for name, part in own.items()}):
-        for part in ast.walk(own[name].node):
-            match part:
-                case ast.Global(names=names):
-                    yield from names
-                case (
-                    ast.Attribute(ctx=ast.Store() | ast.Del())
-                    | ast.Subscript(ctx=ast.Store() | ast.Del())
-                    | ast.Call(func=ast.Attribute())
-                ):
-                    yield from {_root(part)} & own[name].uses
+def _changed_inside(function: Part) -> Iterator[str]:
+    """The global names that calling `function` may alter."""
+    for part in ast.walk(function.node):
+        match part:
+            case ast.Global(names=names):
+                yield from names
+            case ast.Attribute() | ast.Subscript(ctx=ast.Store() | ast.Del()):
+                yield from {_root(part)} & function.uses
 
 
 def _is_aside(part: Part) -> bool:
     """Whether it prints, reads, asserts, tests or does nothing."""
     match part.node:
-        case ast.Pass() | ast.AnnAssign(value=None):
+        case ast.AnnAssign(value=None):
             return True
         case ast.Expr(value=ast.Constant(value=str())):
             return False
@@ -215,11 +182,11 @@ def _shows(node: ast.AST) -> bool:
     """Whether it prints, reads, asserts or tests."""
     for part in _here(node):
         match part:
-            case ast.Assert() | ast.Raise() | ast.Call(func=ast.Name(id="open"), args=[ast.Constant(value=0), *_]):
+            case ast.Assert() | ast.Call(func=ast.Name(id="open"), args=[ast.Constant(value=0), *_]):
                 return True
             case ast.Name(id=name) | ast.Attribute(attr=name) if name in STREAMS:
                 return True
-            case ast.Call(func=func) if _dotted(func).split(".")[-1] in SHOWING or _root(func) in TESTING:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in SHOWING:
                 return True
     return False
 
@@ -230,19 +197,17 @@ def _calls(node: ast.AST, functions: Collection[str | None]) -> bool:
         _root(callee) in functions
         for call in _here(node)
         if isinstance(call, ast.Call)
-        for callee in (call.func, *(call.args[:1] if _dotted(call.func) in {"map", "filter"} else ()))
+        for callee in (call.func, *(call.args[:1] if _root(call.func) in {"map", "filter"} else ()))
     )
 
 
 def _starts_no_program(part: Part, entry: str | None) -> bool:
-    """Whether it is a guard that only shows or tests the module: a program's calls its main."""
-    calls = [inner.func for inner in ast.walk(part.node) if isinstance(inner, ast.Call)] if part.is_guard else []
-    is_start = entry in {None, "main"} or any(_dotted(func) == "main" for func in calls)
-    return part.is_guard and (not is_start or any(_root(func) in TESTING for func in calls))
+    """Whether it is a guard that only shows the module: a program's calls its main."""
+    return part.is_guard and entry not in {None, "main"} and not _calls(part.node, {"main"})
 
 
-def _imports_itself(part: Part, own: Mapping[str, Part]) -> bool:
-    return isinstance(part.node, ast.ImportFrom) and own.keys() >= set(part.names)
+def _imports_itself(part: Part, own: set[str]) -> bool:
+    return isinstance(part.node, ast.ImportFrom) and own.issuperset(part.names)
 
 
 def _packages(node: ast.Import | ast.ImportFrom) -> set[str]:
@@ -251,15 +216,7 @@ def _packages(node: ast.Import | ast.ImportFrom) -> set[str]:
 
 
 def _root(node: ast.AST) -> str:
-    """`a` of `a.b`, `a[0]`, `a(1)` ... and `a`."""
-    return _dotted(node.func if isinstance(node, ast.Call) else node).split(".")[0]
-
-
-def _dotted(node: ast.AST) -> str:
-    """`a.b.c` of an attribute, a subscript or a name; what a call or a literal begins with is empty."""
-    parts: list[str] = []
+    """`a` of `a`, `a.b`, `a[0].b`; empty where a call or a literal is at the root."""
     while isinstance(node, ast.Attribute | ast.Subscript):
-        parts.append(node.attr if isinstance(node, ast.Attribute) else "[]")
         node = node.value
-    parts.append(node.id if isinstance(node, ast.Name) else "")
-    return ".".join(reversed(parts))
+    return node.id if isinstance(node, ast.Name) else ""

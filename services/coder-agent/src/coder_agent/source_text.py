@@ -43,7 +43,7 @@ def names_in(statement: str) -> tuple[tuple[str, ...], frozenset[str]]:
 
 
 def texts_of(source: str, nodes: Iterable[ast.stmt]) -> Iterator[str]:
-    """Each statement as written, with the blank lines (at most two) and the comments right above it."""
+    """Each statement as written, with the blank lines and the comments right above it."""
     lines = source.split("\n")
     last_end = 0
     for node in nodes:
@@ -53,7 +53,7 @@ def texts_of(source: str, nodes: Iterable[ast.stmt]) -> Iterator[str]:
         while start > last_end and lines[start - 1].startswith("#"):
             start -= 1
         blank = 0
-        while blank < 2 and start - blank > last_end and not lines[start - blank - 1].strip():
+        while start - blank > last_end and not lines[start - blank - 1].strip():
             blank += 1
         own = _text_of(lines[first:end], node, is_decorated=first < node.lineno - 1)
         yield "\n".join([*[""] * blank, *lines[start:first], own])

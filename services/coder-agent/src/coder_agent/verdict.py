@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
-from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed, is_outvoted
+from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed, is_outvoted, passes_everything
 from coder_agent.examples import Reading
 from coder_agent.runs import caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
@@ -79,10 +79,11 @@ def best_so_far(task: Task, reading: Reading, suite: Suite, evidence: Evidence) 
 async def _accepted(
     sandbox: Sandbox, task: Task, reading: Reading, suite: Suite, evidence: Evidence, chosen: Candidate
 ) -> list[str]:
-    """The generated cases that count: not contradicted, failing on stubs; beside trusted ones the code passes them."""
-    kept = evidence.standing()
-    if evidence.trusted:
-        kept = [case for case in kept if passed_of(chosen, [case])]
+    """The generated cases that count: failing on stubs, and passed by the code or not contradicted."""
+    if evidence.trusted or passes_everything(chosen, evidence):
+        kept = [case for case in evidence.generated if passed_of(chosen, [case])]
+    else:
+        kept = evidence.standing()
     if not kept or reading.entry is None:
         return []
     name = "test_stubs.py"

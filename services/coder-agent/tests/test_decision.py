@@ -206,3 +206,10 @@ def test_a_candidate_that_passes_every_generated_test_outweighs_two_that_agree_o
     seen = evidence(*pool, generated=list("abcd"), rounds_of_tests=1, can_compare=True, alike=alike)
     assert seen.best.index == 2
     assert decide(seen, STANDARD) == "accept"
+
+
+def test_what_most_candidates_do_outweighs_some_of_the_models_own_tests():
+    pool = [candidate(0, row("a b", "c d")), candidate(1, row("a b c", "d")), candidate(2, row("a b", "c d"))]
+    alike = {0: frozenset({0, 2}), 1: frozenset({1}), 2: frozenset({0, 2})}
+    assert best(pool, [], list("abcd"), alike).index == 0
+    assert best(pool, [], list("abcd")).index == 1

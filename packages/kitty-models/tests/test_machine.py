@@ -17,7 +17,8 @@ LAPTOP = Machine(cores=8, available_bytes=10 * GIB, total_bytes=16 * GIB, load=0
         (replace(LAPTOP, available_bytes=int(2.5 * GIB)), "kitty-coder-small", 8, 8192),
         (replace(LAPTOP, available_bytes=1 * GIB), "kitty-coder-small", 8, 4096),
         (replace(LAPTOP, available_bytes=0), "kitty-coder-small", 8, 4096),
-        (replace(LAPTOP, cores=2, load=1.9), "kitty-coder", 1, 8192),
+        (replace(LAPTOP, cores=2, load=1.9), "kitty-coder", 2, 8192),
+        (replace(LAPTOP, cores=2, load=4.5), "kitty-coder", 1, 8192),
         (replace(LAPTOP, cores=64), "kitty-coder", 16, 8192),
     ],
 )
@@ -33,9 +34,9 @@ def test_only_what_is_allowed_is_chosen():
 
 
 def test_the_reason_tells_what_was_seen():
-    assert choose(replace(LAPTOP, load=7.0)).reason == (
+    assert choose(replace(LAPTOP, load=17.0)).reason == (
         "8 cores and 10.0 GiB of memory available: the 1.5B model; "
-        "one thread, because something else is running (load 7.0)"
+        "one thread, because something else is running (load 17.0)"
     )
 
 

@@ -45,7 +45,7 @@ class Settings(KittySettings):
     sandbox_py_path: str = ""
     """Python interpreter inside the sandbox; empty: the service's own."""
     sandbox_tier: Literal["full", "ns-only"] = "full"
-    """The strongest isolation to ask for; what this machine gives is shown in /healthz."""
+    """The strongest isolation to ask for. This version gives ns-only for either; /healthz shows what is in force."""
 
     llamacpp_n_ctx: int = Field(default=4096, ge=512)
     """Context size where the server cannot be asked; then a token counts as 3 characters."""

@@ -89,4 +89,4 @@ def test_an_ordinary_user_can_run_it_too(files, tests, code):
             (folder / name).unlink()
         folder.rmdir()
     assert done.returncode == code, done.stderr
-    assert json.loads(done.stdout)["sandbox_tier"] == "ns-only"
+    assert json.loads(done.stdout)["sandbox_tier"] == "full"

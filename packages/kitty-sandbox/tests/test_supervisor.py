@@ -101,7 +101,7 @@ def test_a(numbers): assert sum(numbers) == 3
 async def test_an_honest_program_passes(sandbox, tests):
     result = await sandbox.run(make_run(tests=tests))
     assert (result.outcome, result.passed) == ("passed", True), result
-    assert (result.sandbox_tier, result.verdict_strength, result.exit_code) == ("ns-only", "in-process", 0)
+    assert (result.sandbox_tier, result.verdict_strength, result.exit_code) == ("full", "in-process", 0)
     assert "zz" not in result.stdout
 
 
@@ -341,3 +341,18 @@ async def test_root_in_a_user_namespace_is_contained_too(monkeypatch):
     assert status.available, status
     assert "root's identity" in status.warnings[0]
     assert (await sandbox.run(make_run())).passed
+
+
+@pytest.mark.parametrize(("tier", "writes"), [("full", False), ("ns-only", True)])
+async def test_the_tier_that_is_asked_for_is_in_force(tier, writes):
+    """Of what is writable for everybody, only Landlock refuses /dev/zero."""
+    sandbox = BubblewrapSandbox(tier=tier)
+    program = """
+def f():
+    try: open('/dev/zero', 'wb').close()
+    except PermissionError: return False
+    return True
+"""
+    tests = f"from solution import f\ndef test_f(): assert f() is {writes}\n"
+    result = await sandbox.run(SandboxRun({"solution.py": program, "test_solution.py": tests}, ("test_solution.py",)))
+    assert (result.outcome, result.sandbox_tier) == ("passed", tier), result

@@ -170,6 +170,13 @@ def test_tests_of_the_caller_that_cannot_be_collected_never_verify(start):
     assert answer["verdict"] == "tests_failed"
 
 
+def test_tests_of_the_caller_that_never_call_the_code_prove_nothing(start):
+    agent, _ = start(coder(WRONG))
+    answer = agent.generate(BARE_REQUEST, tests="import solution\n\n\ndef test_add():\n    assert 1 + 2 == 3\n").json()
+    assert answer["verdict"] == "not_verified"
+    assert "empty module" in answer["error"]
+
+
 def test_context_files_can_be_imported(start):
     agent, model = start(coder("```python\nfrom rates import RATE\n\ndef taxed(x):\n    return x * RATE\n```"))
     answer = agent.generate("taxed(10) == 12", files={"rates.py": "RATE = 1.2\n"}, tier="fast").json()

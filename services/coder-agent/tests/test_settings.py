@@ -92,6 +92,13 @@ def test_an_interpreter_that_is_not_there_is_a_warning(start):
     assert "/nowhere/python" in str(sandbox["warnings"])
 
 
+@pytest.mark.parametrize("tier", ["full", "ns-only"])
+def test_sandbox_tier_is_what_the_answer_and_its_run_say(start, tier):
+    agent, _ = start(RIGHT, sandbox_tier=tier)
+    assert agent.generate(REQUEST).json()["sandbox_tier"] == tier
+    assert agent.get("/healthz").json()["sandbox"]["sandbox_tier"] == tier
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

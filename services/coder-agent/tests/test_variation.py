@@ -12,6 +12,7 @@ from coder_agent.variation import MOST_CALLS, comparison_file, varied_calls
     ("call", "variant"),
     [
         ("f(3)", "f(4)"),
+        ("f(3)", "f(1)"),
         ("f('the cat')", "f('THE CAT')"),
         ("f('ab')", "f('ab ab')"),
         ("f([3, 1])", "f([1, 3])"),

@@ -17,6 +17,7 @@ from kitty_sandbox.port import (
     SandboxResult,
     SandboxRun,
     SandboxStatus,
+    SandboxTier,
     VerdictStrength,
 )
 from kitty_sandbox.supervisor import BubblewrapSandbox
@@ -33,6 +34,7 @@ __all__ = [
     "SandboxResult",
     "SandboxRun",
     "SandboxStatus",
+    "SandboxTier",
     "SandboxUnavailable",
     "VerdictStrength",
     "package_hint",

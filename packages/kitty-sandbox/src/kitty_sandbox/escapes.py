@@ -28,6 +28,13 @@ def test_only_tmp_can_be_written() -> None:
     Path("/tmp/kept.txt").write_text("x")
 
 
+def test_landlock_refuses_what_the_mounts_allow() -> None:
+    if FACTS["landlock"]:
+        with pytest.raises(PermissionError):
+            Path("/dev/zero").write_text("x")
+    Path("/dev/null").write_text("x")
+
+
 def test_the_environment_is_ours() -> None:
     assert set(os.environ) - {"LC_CTYPE", "PWD", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"} == set(FACTS["variables"])
 

@@ -14,6 +14,8 @@ MAX_FILES_BYTES = 4 * MIB
 CaseOutcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 Outcome = Literal["passed", "failed", "timeout", "killed", "tampered", "no_tests", "infrastructure"]
 VerdictStrength = Literal["split", "in-process"]
+SandboxTier = Literal["full", "ns-only"]
+"""`full`: namespaces, seccomp, limits and Landlock. `ns-only`: the same without Landlock."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 It stops: network, the host's files, environment and processes, writing anywhere but a small /tmp, new processes and
 programs, more memory, time or output than allowed, leftovers after the end, and verdicts that were not earned as far as
 `report` says. Where the walls cannot be built it refuses; nothing is ever run without them.
-It does not stop: attacks on the kernel through allowed system calls (there is no Landlock and no VM here), timing and
+It does not stop: attacks on the kernel through allowed system calls (there is no VM here), timing and
 cache side channels, and a candidate that patches pytest in its own process for all tests but the control.
 
 run → probe (once) → attempt ─┬─> judge → result
@@ -14,6 +14,7 @@ run → probe (once) → attempt ─┬─> judge → result
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import secrets
@@ -28,15 +29,15 @@ from typing import Any
 from kitty_sandbox.diagnosis import explain, install_fix, read_os_release
 from kitty_sandbox.errors import SandboxUnavailable
 from kitty_sandbox.expectations import Expectations, expect
-from kitty_sandbox.guest.syscalls import has_filter
+from kitty_sandbox.guest.syscalls import has_filter, landlock_abi
 from kitty_sandbox.policy import ENVIRONMENT, Privilege, bwrap_argv
-from kitty_sandbox.port import Outcome, SandboxLimits, SandboxResult, SandboxRun, SandboxStatus
+from kitty_sandbox.port import Outcome, SandboxLimits, SandboxResult, SandboxRun, SandboxStatus, SandboxTier
 from kitty_sandbox.process import Ending, supervise
 from kitty_sandbox.python_env import MODULES_DIR, PythonEnv, inspect_python
-from kitty_sandbox.report import Evidence, judge
+from kitty_sandbox.report import Evidence, Verdict, judge
 
-TIER = "ns-only"
 _NO_FILTER = "No seccomp filter is known for this processor: processes are only bounded in number, not refused."
+_NO_LANDLOCK = "This kernel has no Landlock: the sandbox tier is ns-only."
 _KEPT_IDENTITY = "The guest keeps root's identity (in a user namespace), as no other user can read the interpreter."
 
 
@@ -47,13 +48,23 @@ class _Place:
     argv: tuple[str, ...]
     env: PythonEnv
     privilege: Privilege
+    tier: SandboxTier
 
 
 class BubblewrapSandbox:
     """Implements `Sandbox`. One object serves concurrent runs; each has processes and namespaces of its own."""
 
-    def __init__(self, python: str | Path | None = None, bwrap: str | Path | None = None) -> None:
-        """`python` is SANDBOX_PY_PATH (default: the service's interpreter), `bwrap` the program (default: on PATH)."""
+    def __init__(
+        self, python: str | Path | None = None, bwrap: str | Path | None = None, tier: SandboxTier = "full"
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            python: SANDBOX_PY_PATH; None: the service's interpreter.
+            bwrap: the program; None: on PATH.
+            tier: SANDBOX_TIER, the strongest to use; `full` falls to `ns-only`, with a warning, where it must.
+        """
+        self._tier = tier
         self._python = str(python) if python else None
         self._bwrap = str(bwrap) if bwrap else None
         self._probing: asyncio.Lock | None = None
@@ -83,9 +94,10 @@ class BubblewrapSandbox:
         expected = expect(run)
         if expected.broken:
             first = expected.broken[0]
-            return _not_run("failed", f"The test file {first.id} is not valid Python: {first.message}", expected)
+            reason = f"The test file {first.id} is not valid Python: {first.message}"
+            return _not_run("failed", reason, self._place, expected)
         if not expected.allowed:
-            return _not_run("no_tests", "The test files hold no test.", expected)
+            return _not_run("no_tests", "The test files hold no test.", self._place, expected)
         result = await _attempt(self._place, run, expected)
         if result.outcome == "infrastructure":
             result = await _attempt(self._place, run, expected)
@@ -106,14 +118,19 @@ class BubblewrapSandbox:
     async def _try_privileges(self, bwrap: str, env: PythonEnv, warnings: list[str]) -> SandboxStatus:
         """Root first tries to become nobody; a user namespace is everybody else's way, and root's second choice."""
         reason, fix = "", ""
-        for privilege in _privileges():
-            place = _Place(tuple(bwrap_argv(bwrap, env, privilege)), env, privilege)
+        if self._tier == "full" and not landlock_abi():
+            warnings.append(_NO_LANDLOCK)
+        tiers: list[SandboxTier] = ["full", "ns-only"] if self._tier == "full" and landlock_abi() else ["ns-only"]
+        for tier, privilege in itertools.product(tiers, _privileges()):
+            place = _Place(tuple(bwrap_argv(bwrap, env, privilege)), env, privilege, tier)
             result = await _try_to_escape(place)
             if result.passed:
                 self._place = place
                 if privilege == "userns" and os.getuid() == 0:
                     warnings.append(_KEPT_IDENTITY)
-                return SandboxStatus(True, TIER, env.executable, env.version, "Isolated.", "", tuple(warnings))
+                if tier != tiers[0]:
+                    warnings.append(f"The tier full did not hold here, so ns-only is used: {reason}")
+                return SandboxStatus(True, tier, env.executable, env.version, "Isolated.", "", tuple(warnings))
             reason, fix = _why_not(result)
         return _refuse(reason, fix, warnings, env)
 
@@ -149,26 +166,26 @@ def _why_not(result: SandboxResult) -> tuple[str, str]:
     return f"The walls of the sandbox did not hold: {result.reason}{detail}", "Report this; runs are refused here."
 
 
-def _not_run(outcome: Outcome, reason: str, expected: Expectations) -> SandboxResult:
-    return SandboxResult(False, outcome, reason, expected.broken, sandbox_tier=TIER)
+def _not_run(outcome: Outcome, reason: str, place: _Place, expected: Expectations) -> SandboxResult:
+    return SandboxResult(False, outcome, reason, expected.broken, sandbox_tier=place.tier)
 
 
 async def _try_to_escape(place: _Place) -> SandboxResult:
     text = Path(__file__).with_name("escapes.py").read_text(encoding="utf-8")
-    with _bait() as facts:
+    with _bait(place) as facts:
         files = {"test_escapes.py": text, "escapes.json": facts}
         run = SandboxRun(files, ("test_escapes.py",), SandboxLimits(timeout_sec=20))
         return await _attempt(place, run, expect(run))
 
 
 @contextlib.contextmanager
-def _bait() -> Iterator[str]:
+def _bait(place: _Place) -> Iterator[str]:
     """A file and a listening port that the guest must not reach, and the facts it needs to try."""
     with tempfile.NamedTemporaryFile(prefix="kitty-bait-") as file, socket.create_server(("127.0.0.1", 0)) as server:
         hidden = [file.name, str(Path.home() / ".ssh"), __file__, "/etc/passwd", "/proc/self", "/sys/kernel", "/bin/sh"]
         port = server.getsockname()[1]
         facts = {"hidden": hidden, "port": port, "variables": sorted(ENVIRONMENT), "seccomp": has_filter()}
-        yield json.dumps(facts)
+        yield json.dumps({**facts, "landlock": place.tier == "full"})
 
 
 async def _attempt(place: _Place, run: SandboxRun, expected: Expectations) -> SandboxResult:
@@ -180,6 +197,7 @@ async def _attempt(place: _Place, run: SandboxRun, expected: Expectations) -> Sa
         "tests": list(run.tests),
         "control": control,
         "limits": dataclasses.asdict(run.limits),
+        "landlock": place.tier == "full",
         "uid": _unused_uid() if place.privilege == "setuid" else None,
         "paths": [MODULES_DIR],
         "site_dirs": list(place.env.site_dirs),
@@ -187,25 +205,22 @@ async def _attempt(place: _Place, run: SandboxRun, expected: Expectations) -> Sa
     try:
         ending = await supervise(place.argv, config, run.limits)
     except OSError as error:
-        return _infrastructure(f"The sandbox could not be started: {error}.")
-    return _to_result(ending, run, expected, control, nonce)
-
-
-def _infrastructure(reason: str) -> SandboxResult:
-    return SandboxResult(False, "infrastructure", reason, sandbox_tier=TIER)
-
-
-def _to_result(ending: Ending, run: SandboxRun, expected: Expectations, control: str, nonce: str) -> SandboxResult:
+        return SandboxResult(
+            False, "infrastructure", f"The sandbox could not be started: {error}.", sandbox_tier=place.tier
+        )
     own_modules = {path.partition("/")[0].removesuffix(".py") for path in run.files}
-    evidence = Evidence(ending.ended, ending.exit_code, ending.report)
-    verdict = judge(evidence, expected, control, nonce, own_modules)
+    verdict = judge(Evidence(ending.ended, ending.exit_code, ending.report), expected, control, nonce, own_modules)
+    return _to_result(ending, verdict, place.tier)
+
+
+def _to_result(ending: Ending, verdict: Verdict, tier: SandboxTier) -> SandboxResult:
     return SandboxResult(
         passed=verdict.outcome == "passed",
         outcome=verdict.outcome,
         reason=verdict.reason,
         cases=verdict.cases,
         seconds=ending.seconds,
-        sandbox_tier=TIER,
+        sandbox_tier=tier,
         stdout=ending.stdout.decode("utf-8", "replace"),
         stderr=ending.stderr.decode("utf-8", "replace"),
         exit_code=ending.exit_code,

@@ -31,16 +31,12 @@ MOST_EXAMPLES = 100
 
 @dataclass(frozen=True)
 class Reading:
-    """What the request says: the name to define (None when it leaves that open), its signature, and its examples.
-
-    `names` are all names that the module must define for the examples to run, `entry` first.
-    """
+    """What the request says: the name to define (None when it leaves that open), its signature, and its examples."""
 
     entry: str | None
     signature: str | None
     is_class: bool
     examples: tuple[Case, ...]
-    names: tuple[str, ...] = ()
 
 
 def read_request(request: str) -> Reading:
@@ -51,18 +47,14 @@ def read_request(request: str) -> Reading:
         # "pop() returns None if empty" is said of a method: only what makes an object says enough.
         code = _distinct(itertools.chain(quoted_asserts(request), quoted_doctests(request)))
         examples = tuple(case for case in code if class_name in called_names(case.check))
-        return Reading(class_name, None, True, examples, _names(class_name, examples))
+        return Reading(class_name, None, True, examples)
     cases = itertools.chain(quoted_asserts(request), quoted_doctests(request), stated_calls(request))
     found = list(_consistent(list(_distinct(cases))))
-    entry = asked_function(request, _names(None, found))
-    asides = {name for name in _names(None, found) if name != entry and is_aside(request, name)}
+    called = tuple(dict.fromkeys(name for case in found for name in called_names(case.check)))
+    entry = asked_function(request, called)
+    asides = {name for name in called if name != entry and is_aside(request, name)}
     examples = tuple(case for case in found if not asides.intersection(called_names(case.check)))
-    return Reading(entry, signature(request, entry) if entry else None, False, examples, _names(entry, examples))
-
-
-def _names(entry: str | None, examples: Iterable[Case]) -> tuple[str, ...]:
-    called = [name for case in examples for name in called_names(case.check)]
-    return tuple(dict.fromkeys([entry, *called] if entry else called))
+    return Reading(entry, signature(request, entry) if entry else None, False, examples)
 
 
 def _distinct(cases: Iterable[Case]) -> Iterator[Case]:

@@ -40,7 +40,8 @@ def create_app(settings: Settings, *, backends: Backends | None = None, sandbox:
         )
     metrics = Metrics()
     models = backends or Backends(environment(), wanted=settings.kitty_model, fallback_n_ctx=settings.llamacpp_n_ctx)
-    isolated = MeteredSandbox(sandbox or BubblewrapSandbox(python=settings.sandbox_py_path or None), metrics)
+    own = BubblewrapSandbox(python=settings.sandbox_py_path or None, tier=settings.sandbox_tier)
+    isolated = MeteredSandbox(sandbox or own, metrics)
     jobs = Jobs(models, isolated, settings, metrics)
 
     @asynccontextmanager

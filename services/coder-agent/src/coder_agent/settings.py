@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, field_validator
 
 from kitty_core.settings import KittySettings
+from kitty_sandbox import SandboxTier
 
 
 class Settings(KittySettings):
@@ -44,8 +45,8 @@ class Settings(KittySettings):
     """false: code and tests are returned and nothing is executed; the verdict is `not_verified`."""
     sandbox_py_path: str = ""
     """Python interpreter inside the sandbox; empty: the service's own."""
-    sandbox_tier: Literal["full", "ns-only"] = "full"
-    """The strongest isolation to ask for. This version gives ns-only for either; /healthz shows what is in force."""
+    sandbox_tier: SandboxTier = "full"
+    """The strongest isolation to use: `full` adds Landlock where the kernel has it; /healthz shows what is in force."""
 
     llamacpp_n_ctx: int = Field(default=4096, ge=512)
     """Context size where the server cannot be asked; then a token counts as 3 characters."""

@@ -71,7 +71,8 @@ def _others(value: Any) -> list[Any]:
         case bool() | None:
             return []
         case int() | float():
-            return [value + 1, value * 2]
+            # 1 is where a start or an end is missed; 0 and below are often outside of what a request is about.
+            return [other for other in (value + 1, 1, value * 2) if other != value]
         case str() if value:
             return [value.swapcase(), f"{value} {value}", value.title(), value[::-1]]
         case list() | tuple() if value:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from coder_agent.candidates import Candidate, passed_of
 from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed, is_outvoted, passes_everything
 from coder_agent.examples import Reading
-from coder_agent.runs import caller_file, row_of, sandbox_run
+from coder_agent.runs import CALLER_PREFIX, caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
 from coder_agent.task import imported_modules
 from coder_agent.tests_gate import Suite, render_tests, stub_file, survivors
@@ -21,6 +21,7 @@ from kitty_sandbox import Sandbox, SandboxResult, package_hint
 
 NOTHING_RAN = "Sandbox disabled"
 STUBS_WITHIN_SEC = 10.0
+IDLE_TESTS = "Your tests pass on an empty module too, so they prove nothing of this code. Let them call it."
 
 
 async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: Suite, evidence: Evidence) -> Report:
@@ -42,6 +43,8 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     counting = [*evidence.trusted, *kept]
     passed = result.passed and all(passed_of(run, counting) == len(counting) for run in (chosen, final))
     verdict = _verdict(result, evidence, kept, passed=passed, backed=is_backed(chosen, evidence))
+    idle = verdict == "verified" and await _pass_without_code(sandbox, task, evidence)
+    verdict = "not_verified" if idle else verdict
     facts = _facts(evidence, chosen, kept, reading, task)
     return Report(
         verdict=verdict,
@@ -55,8 +58,15 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
         stdout=result.stdout,
         stderr=result.stderr,
         test_output=_test_output(result),
-        error=_explain(task, verdict, result, evidence, kept),
+        error=IDLE_TESTS if idle else _explain(task, verdict, result, evidence, kept),
     )
+
+
+async def _pass_without_code(sandbox: Sandbox, task: Task, evidence: Evidence) -> bool:
+    """Whether only the caller's tests speak for the code, and they pass on an empty module just as well."""
+    if not task.caller_tests or not all(name.startswith(CALLER_PREFIX) for name in evidence.trusted):
+        return False
+    return (await sandbox.run(sandbox_run(task, "", {caller_file(task): task.caller_tests}))).passed
 
 
 def undecided(task: Task, suite: Suite, chosen: Candidate, entry: str | None) -> Report:

@@ -1,6 +1,6 @@
 """`python -m guest CONFIG_FD REPORT_FD`: read the run, confine, collect and run the tests, report, leave.
 
-The configuration is JSON in a memory file: nonce, files, tests, control, limits, uid, paths, site_dirs.
+The configuration is JSON in a memory file: nonce, files, tests, control, limits, uid, landlock, paths, site_dirs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Giving up power, in this order: own mounts, inherited descriptors, limits, identity, capabilities, system calls.
+"""Giving up power, in this order: mounts, descriptors, limits, identity, capabilities, Landlock, system calls.
 
 After `confine` the process has a read-only view of a few folders, a small /tmp, its report pipe and its output.
 """
@@ -27,6 +27,8 @@ def confine(config: dict[str, Any], report_fd: int) -> bool:
     _become(config["uid"])
     syscalls.drop_capabilities()
     syscalls.set_no_new_privileges()
+    if config["landlock"]:
+        syscalls.restrict_files(TMP)
     return syscalls.install_filter()
 
 

@@ -1,4 +1,6 @@
-"""One sandbox for all tests of this package: the probe runs once, each run is a process of its own anyway."""
+"""One sandbox for all tests of this package: the probe runs once, each run is a process tree of its own anyway."""
+
+from collections.abc import Iterator
 
 import pytest
 
@@ -6,5 +8,7 @@ from kitty_sandbox import BubblewrapSandbox
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> BubblewrapSandbox:
-    return BubblewrapSandbox()
+def sandbox() -> Iterator[BubblewrapSandbox]:
+    made = BubblewrapSandbox()
+    yield made
+    made.close()

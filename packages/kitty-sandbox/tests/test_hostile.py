@@ -240,7 +240,7 @@ async def test_a_program_without_end_meets_its_deadline(sandbox, body):
     [
         ("import ctypes\n    ctypes.string_at(0)", "killed"),
         ("import os\n    os.abort()", "killed"),
-        ("import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)", "killed"),
+        ("import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)", "failed"),  # pid 1 is immune
         ("import os\n    os.kill(-1, 9)\n    return 1", None),
         ("import sys\n    sys.setrecursionlimit(10**9)\n    return f() + 1", None),
         ("return '\\ud800' + 1", "failed"),

@@ -1,7 +1,7 @@
 """The walls, as an argument list for bubblewrap. Pure: nothing is started here.
 
 Inside there is: the interpreter's libraries and pytest (read-only), four device files, an empty network, a process tree
-of its own, /work and /tmp (made by the guest's trusted start, see `guest.confine`). No /proc, no /sys, no home, no
+of its own, /work and /tmp (filled for each run by the fork server, see `guest.confine`). No /proc, no /sys, no home, no
 /etc but ld.so.cache, and no environment but `ENVIRONMENT`.
 """
 
@@ -15,7 +15,7 @@ Privilege = Literal["setuid", "userns"]
 """`setuid`: we are root and the guest becomes an unused uid. `userns`: a user namespace of our own user."""
 
 GUEST_DIR = Path(__file__).parent / "guest"
-GUEST_FILES = ("__init__.py", "__main__.py", "confine.py", "reporter.py", "syscalls.py")
+GUEST_FILES = tuple(sorted(path.name for path in GUEST_DIR.glob("*.py")))
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom")
 ENVIRONMENT = {
     "HOME": "/tmp",
@@ -37,14 +37,14 @@ _NAMESPACES = {
     "setuid": ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
     "userns": ("--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0"),
 }
-_CAPABILITIES = {  # only until `guest.confine` has mounted its folders and changed its identity
+_CAPABILITIES = {  # of the fork server; a run keeps none of them
     "setuid": ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"),
     "userns": ("CAP_SYS_ADMIN", "CAP_SETPCAP"),
 }
 
 
 def bwrap_argv(bwrap: str, env: PythonEnv, privilege: Privilege) -> list[str]:
-    """Everything but the numbers of the two descriptors, which follow as the last two arguments."""
+    """Everything but the arguments of the guest program itself."""
     argv = [bwrap, *_NAMESPACES[privilege], "--hostname", "sandbox"]
     argv += ["--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     for capability in _CAPABILITIES[privilege]:

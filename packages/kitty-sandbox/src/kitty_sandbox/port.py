@@ -35,6 +35,8 @@ class SandboxLimits:
     """All of /tmp, the only place the guest may write to."""
     open_files: int = 128
     threads: int = 128
+    processes: int = 32
+    """With the profile `proc`; threads count as processes."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -45,18 +47,18 @@ class SandboxLimits:
 
 @dataclass(frozen=True)
 class SandboxRun:
-    """Files (relative path -> text, read-only in /work) and which of them are pytest files.
+    """Files (relative path -> text or bytes, read-only in /work) and which of them are pytest files.
 
     Raises:
         InvalidSandboxRun: a path is absolute, leaves the folder or has an empty part; too large.
     """
 
-    files: Mapping[str, str]
+    files: Mapping[str, str | bytes]
     tests: tuple[str, ...]
     limits: SandboxLimits = field(default_factory=SandboxLimits)
 
     def __post_init__(self) -> None:
-        total = sum(_size_of_valid_file(path, text) for path, text in self.files.items())
+        total = sum(_size_of_valid_file(path, content) for path, content in self.files.items())
         if len(self.files) > MAX_FILES or total > MAX_FILES_BYTES:
             raise InvalidSandboxRun(f"A run takes at most {MAX_FILES} files and {MAX_FILES_BYTES} bytes.")
         for path in self.files:
@@ -64,20 +66,20 @@ class SandboxRun:
             if any("/".join(parts[:depth]) in self.files for depth in range(1, len(parts))):
                 raise InvalidSandboxRun(f"The path {path!r} lies below another file.")
         for test in self.tests:
-            if test not in self.files or not test.endswith(".py"):
-                raise InvalidSandboxRun(f"The test file {test!r} is not a .py file among the files of the run.")
+            if not isinstance(self.files.get(test), str) or not test.endswith(".py"):
+                raise InvalidSandboxRun(f"The test file {test!r} is not a .py text among the files of the run.")
         if len(set(self.tests)) != len(self.tests):
             raise InvalidSandboxRun("A test file is named twice.")
 
 
-def _size_of_valid_file(path: str, text: str) -> int:
+def _size_of_valid_file(path: str, content: str | bytes) -> int:
     parts = path.split("/")
     if any(part in {"", ".", ".."} or len(part) > 120 for part in parts) or len(parts) > 12:
         raise InvalidSandboxRun(f"The path {path!r} is not a plain relative path.")
     if "::" in path or "\\" in path or not path.isprintable():
         raise InvalidSandboxRun(f"The path {path!r} holds a character that is not allowed.")
     try:
-        return len(path.encode()) + len(text.encode())
+        return len(path.encode()) + len(content.encode() if isinstance(content, str) else content)
     except UnicodeEncodeError as error:
         raise InvalidSandboxRun(f"The file {path!r} is not valid Unicode text.") from error
 

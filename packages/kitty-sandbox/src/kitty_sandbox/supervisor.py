@@ -1,17 +1,18 @@
-"""The sandbox: bubblewrap around one pytest process, and a verdict from its report pipe.
+"""The sandbox: fork servers in bubblewrap, a process tree for every run, and a verdict from its report pipe.
 
 It stops: network, the host's files, environment and processes, writing anywhere but a small /tmp, new processes and
 programs, more memory, time or output than allowed, leftovers after the end, and verdicts that were not earned as far as
 `report` says. Where the walls cannot be built it refuses; nothing is ever run without them.
-It does not stop: attacks on the kernel through allowed system calls (there is no VM here), timing and
-cache side channels, and a candidate that patches pytest in its own process for all tests but the control.
+It does not stop: attacks on the kernel through allowed system calls (there is no VM here), timing and cache side
+channels, and a candidate that patches pytest in its own process for all tests but the control.
 
-run → probe (once) → attempt ─┬─> judge → result
-                       ↑      └─> infrastructure failure ─┐
-                       └────────────── once ──────────────┘
+run → probe (once) → a fork server of the pool → attempt ─┬─> judge → result
+                              ↑                           └─> infrastructure failure ─┐
+                              └──────────────────── once, on a fresh server ──────────┘
 """
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import itertools
@@ -22,40 +23,36 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kitty_sandbox.diagnosis import explain, install_fix, read_os_release
 from kitty_sandbox.errors import SandboxUnavailable
 from kitty_sandbox.expectations import Expectations, expect
-from kitty_sandbox.guest.syscalls import has_filter, landlock_abi
-from kitty_sandbox.policy import ENVIRONMENT, Privilege, bwrap_argv
+from kitty_sandbox.guest.seccomp import has_filter
+from kitty_sandbox.guest.syscalls import landlock_abi
+from kitty_sandbox.place import Place, make_place, privileges
+from kitty_sandbox.policy import ENVIRONMENT
+from kitty_sandbox.pool import Pool
 from kitty_sandbox.port import Outcome, SandboxLimits, SandboxResult, SandboxRun, SandboxStatus, SandboxTier
-from kitty_sandbox.process import Ending, supervise
-from kitty_sandbox.python_env import MODULES_DIR, PythonEnv, inspect_python
+from kitty_sandbox.python_env import PythonEnv, inspect_python
 from kitty_sandbox.report import Evidence, Verdict, judge
+from kitty_sandbox.zygote import Ending, ZygoteFailed
 
 _NO_FILTER = "No seccomp filter is known for this processor: processes are only bounded in number, not refused."
 _NO_LANDLOCK = "This kernel has no Landlock: the sandbox tier is ns-only."
 _KEPT_IDENTITY = "The guest keeps root's identity (in a user namespace), as no other user can read the interpreter."
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where runs take place: settled by the probe, the same for every run."""
-
-    argv: tuple[str, ...]
-    env: PythonEnv
-    privilege: Privilege
-    tier: SandboxTier
-
-
 class BubblewrapSandbox:
-    """Implements `Sandbox`. One object serves concurrent runs; each has processes and namespaces of its own."""
+    """Implements `Sandbox`. One object serves concurrent runs, as many at a time as there are cores; others queue."""
 
     def __init__(
-        self, python: str | Path | None = None, bwrap: str | Path | None = None, tier: SandboxTier = "full"
+        self,
+        python: str | Path | None = None,
+        bwrap: str | Path | None = None,
+        tier: SandboxTier = "full",
+        workers: int | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -63,13 +60,16 @@ class BubblewrapSandbox:
             python: SANDBOX_PY_PATH; None: the service's interpreter.
             bwrap: the program; None: on PATH.
             tier: SANDBOX_TIER, the strongest to use; `full` falls to `ns-only`, with a warning, where it must.
+            workers: fork servers at most; None: one for each core this process may use.
         """
-        self._tier = tier
         self._python = str(python) if python else None
         self._bwrap = str(bwrap) if bwrap else None
+        self._tier = tier
+        self._workers = workers or len(os.sched_getaffinity(0))
         self._probing: asyncio.Lock | None = None
         self._status: SandboxStatus | None = None
-        self._place: _Place | None = None
+        self._place: Place | None = None
+        self._pool: Pool | None = None
 
     async def probe(self) -> SandboxStatus:
         """Run the escape programs once and remember the answer for the life of this object (about a second)."""
@@ -89,7 +89,7 @@ class BubblewrapSandbox:
             SandboxUnavailable: this machine cannot isolate a program; nothing was run.
         """
         status = await self.probe()
-        if self._place is None:
+        if self._place is None or self._pool is None:
             raise SandboxUnavailable(status.reason, status.fix)
         expected = expect(run)
         if expected.broken:
@@ -98,10 +98,15 @@ class BubblewrapSandbox:
             return _not_run("failed", reason, self._place, expected)
         if not expected.allowed:
             return _not_run("no_tests", "The test files hold no test.", self._place, expected)
-        result = await _attempt(self._place, run, expected)
+        result = await _attempt(self._place, self._pool, run, expected)
         if result.outcome == "infrastructure":
-            result = await _attempt(self._place, run, expected)
+            result = await _attempt(self._place, self._pool, run, expected)
         return result
+
+    def close(self) -> None:
+        """End the fork servers. They end with this process anyway, however it ends; a later run starts new ones."""
+        if self._pool is not None:
+            self._pool.close()
 
     async def _probe(self) -> SandboxStatus:
         python, warnings = _choose_python(self._python)
@@ -113,24 +118,25 @@ class BubblewrapSandbox:
             env = await asyncio.to_thread(inspect_python, python)
         except SandboxUnavailable as error:
             return _refuse(error.reason, error.fix, warnings)
-        return await self._try_privileges(bwrap, env, warnings)
+        return await self._try_places(bwrap, env, warnings)
 
-    async def _try_privileges(self, bwrap: str, env: PythonEnv, warnings: list[str]) -> SandboxStatus:
-        """Root first tries to become nobody; a user namespace is everybody else's way, and root's second choice."""
+    async def _try_places(self, bwrap: str, env: PythonEnv, warnings: list[str]) -> SandboxStatus:
         reason, fix = "", ""
         if self._tier == "full" and not landlock_abi():
             warnings.append(_NO_LANDLOCK)
         tiers: list[SandboxTier] = ["full", "ns-only"] if self._tier == "full" and landlock_abi() else ["ns-only"]
-        for tier, privilege in itertools.product(tiers, _privileges()):
-            place = _Place(tuple(bwrap_argv(bwrap, env, privilege)), env, privilege, tier)
-            result = await _try_to_escape(place)
+        for tier, privilege in itertools.product(tiers, privileges()):
+            place = make_place(bwrap, env, privilege, tier)
+            pool = Pool(place.argv, self._workers)
+            result = await _try_to_escape(place, pool)
             if result.passed:
-                self._place = place
+                self._place, self._pool = place, pool
                 if privilege == "userns" and os.getuid() == 0:
                     warnings.append(_KEPT_IDENTITY)
                 if tier != tiers[0]:
                     warnings.append(f"The tier full did not hold here, so ns-only is used: {reason}")
                 return SandboxStatus(True, tier, env.executable, env.version, "Isolated.", "", tuple(warnings))
+            pool.close()
             reason, fix = _why_not(result)
         return _refuse(reason, fix, warnings, env)
 
@@ -147,12 +153,6 @@ def _choose_python(python: str | None) -> tuple[str | None, list[str]]:
     return None, [f"SANDBOX_PY_PATH {python} does not exist; the service's own interpreter is used.", *warnings]
 
 
-def _privileges() -> tuple[Privilege, ...]:
-    if os.getuid() != 0:
-        return ("userns",)
-    return ("setuid", "userns") if has_filter() else ("setuid",)
-
-
 def _refuse(reason: str, fix: str, warnings: list[str], env: PythonEnv | None = None) -> SandboxStatus:
     python, version = (env.executable, env.version) if env else ("", "")
     return SandboxStatus(False, "", python, version, reason, fix, tuple(warnings))
@@ -166,20 +166,20 @@ def _why_not(result: SandboxResult) -> tuple[str, str]:
     return f"The walls of the sandbox did not hold: {result.reason}{detail}", "Report this; runs are refused here."
 
 
-def _not_run(outcome: Outcome, reason: str, place: _Place, expected: Expectations) -> SandboxResult:
+def _not_run(outcome: Outcome, reason: str, place: Place, expected: Expectations) -> SandboxResult:
     return SandboxResult(False, outcome, reason, expected.broken, sandbox_tier=place.tier)
 
 
-async def _try_to_escape(place: _Place) -> SandboxResult:
+async def _try_to_escape(place: Place, pool: Pool) -> SandboxResult:
     text = Path(__file__).with_name("escapes.py").read_text(encoding="utf-8")
     with _bait(place) as facts:
         files = {"test_escapes.py": text, "escapes.json": facts}
         run = SandboxRun(files, ("test_escapes.py",), SandboxLimits(timeout_sec=20))
-        return await _attempt(place, run, expect(run))
+        return await _attempt(place, pool, run, expect(run))
 
 
 @contextlib.contextmanager
-def _bait(place: _Place) -> Iterator[str]:
+def _bait(place: Place) -> Iterator[str]:
     """A file and a listening port that the guest must not reach, and the facts it needs to try."""
     with tempfile.NamedTemporaryFile(prefix="kitty-bait-") as file, socket.create_server(("127.0.0.1", 0)) as server:
         hidden = [file.name, str(Path.home() / ".ssh"), __file__, "/etc/passwd", "/proc/self", "/sys/kernel", "/bin/sh"]
@@ -188,29 +188,33 @@ def _bait(place: _Place) -> Iterator[str]:
         yield json.dumps({**facts, "landlock": place.tier == "full"})
 
 
-async def _attempt(place: _Place, run: SandboxRun, expected: Expectations) -> SandboxResult:
+async def _attempt(place: Place, pool: Pool, run: SandboxRun, expected: Expectations) -> SandboxResult:
     nonce, control = secrets.token_hex(16), f"test_zz_{secrets.token_hex(6)}.py"
     body = f"def {control.removesuffix('.py')}():\n    assert 1 == 2\n"
     config: dict[str, Any] = {
         "nonce": nonce,
-        "files": {**run.files, control: body},
+        "files": {**{path: _encoded(content) for path, content in run.files.items()}, control: body},
         "tests": list(run.tests),
         "control": control,
+        "profile": "pure",
         "limits": dataclasses.asdict(run.limits),
-        "landlock": place.tier == "full",
         "uid": _unused_uid() if place.privilege == "setuid" else None,
-        "paths": [MODULES_DIR],
-        "site_dirs": list(place.env.site_dirs),
     }
     try:
-        ending = await supervise(place.argv, config, run.limits)
-    except OSError as error:
-        return SandboxResult(
-            False, "infrastructure", f"The sandbox could not be started: {error}.", sandbox_tier=place.tier
-        )
-    own_modules = {path.partition("/")[0].removesuffix(".py") for path in run.files}
-    verdict = judge(Evidence(ending.ended, ending.exit_code, ending.report), expected, control, nonce, own_modules)
+        async with pool.lend() as zygote:
+            ending = await zygote.run(config, run.limits)
+            own_modules = {path.partition("/")[0].removesuffix(".py") for path in run.files}
+            evidence = Evidence(ending.ended, ending.exit_code, ending.report)
+            verdict = judge(evidence, expected, control, nonce, own_modules)
+            zygote.is_sound &= verdict.outcome != "infrastructure"
+    except ZygoteFailed as error:
+        reason = "The sandbox could not be started."
+        return SandboxResult(False, "infrastructure", reason, sandbox_tier=place.tier, stderr=str(error))
     return _to_result(ending, verdict, place.tier)
+
+
+def _encoded(content: str | bytes) -> object:
+    return content if isinstance(content, str) else {"base64": base64.b64encode(content).decode()}
 
 
 def _to_result(ending: Ending, verdict: Verdict, tier: SandboxTier) -> SandboxResult:

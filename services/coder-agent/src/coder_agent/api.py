@@ -23,6 +23,7 @@ from kitty_sandbox import Sandbox, SandboxStatus
 
 PING_SEC = 10.0
 PROBED_WITHIN_SEC = 0.6
+BEING_PROBED = SandboxStatus(False, reason="The sandbox is being probed; ask again.")
 PLAIN_MODEL = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 MOST_TEXT = 200_000
 Text = Annotated[str, Field(max_length=MOST_TEXT)]
@@ -138,7 +139,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         """How the service is, in under a second, with every model down too. Nothing is generated."""
         servers, status = await asyncio.gather(backends.health(), _probed_soon(sandbox))
         is_up = any(state in {"ok", "loading", "unknown"} for state in servers.values())
-        is_isolating = status.available or not settings.sandbox_enabled
+        is_isolating = status.available or status is BEING_PROBED or not settings.sandbox_enabled
         return {
             "service": "coder-agent",
             "status": "ok" if is_up and is_isolating else "degraded" if is_up or is_isolating else "error",
@@ -170,7 +171,7 @@ async def _probed_soon(sandbox: Sandbox) -> SandboxStatus:
     """The sandbox's status; while its first probe still runs, that it does. The probe goes on."""
     probe = asyncio.ensure_future(sandbox.probe())
     done, _ = await asyncio.wait({probe}, timeout=PROBED_WITHIN_SEC)
-    return probe.result() if done else SandboxStatus(False, reason="The sandbox is being probed; ask again.")
+    return probe.result() if done else BEING_PROBED
 
 
 def _task(body: CodingRequest, settings: Settings) -> Task:

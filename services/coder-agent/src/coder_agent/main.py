@@ -52,6 +52,7 @@ def create_app(settings: Settings, *, backends: Backends | None = None, sandbox:
             yield
         finally:
             warming.cancel()
+            own.close()
             await models.stop()
 
     hosts = {name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip()}

@@ -1,6 +1,12 @@
-"""`python -m guest CONFIG_FD REPORT_FD`: read the run, confine, collect and run the tests, report, leave.
+"""`python -m guest CONTROL_FD SETTINGS`: the fork server. Trusted, single-threaded, without any run's data.
 
-The configuration is JSON in a memory file: nonce, files, tests, control, limits, uid, landlock, paths, site_dirs.
+It prepares pytest once, says `ready` on the control socket, and then serves one request after the other:
+
+    request: 4 descriptors (configuration, report, standard output, standard error)
+    answer:  `started` with the pidfd of the run's first process, then `ended` with its exit code
+
+Each run is a fork in namespaces of its own that gives up its power (`confine`) before the guest's code comes in.
+SETTINGS is JSON, see `kitty_sandbox.place`. The configuration is JSON in a memory file, see `kitty_sandbox.launch`.
 """
 
 from __future__ import annotations
@@ -9,65 +15,114 @@ import json
 import os
 import platform
 import site
+import socket
 import sys
-from typing import Any
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
-from . import confine as confinement
-
-PYTEST_ARGUMENTS = (
-    "-q", "--tb=short", "--no-header", "--color=no", "-o", "console_output_style=classic",
-    "--noconftest", "-c", "/dev/null", "--rootdir", "/work", "--confcutdir", "/work", "--import-mode=importlib",
-    "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
-    "-p", "no:junitxml", "-p", "no:pastebin", "-p", "no:doctest",
-)  # fmt: skip
+from . import confine, syscalls
 
 
 def main() -> None:
-    config_fd, report_fd = int(sys.argv[1]), int(sys.argv[2])
-    with open(config_fd, encoding="utf-8") as file:
-        config = json.load(file)
-    filtered = confinement.confine(config, report_fd)
-    _prepare_interpreter(config)
-    import pytest  # only now: it must be found by the new path, and load under the limits and as the new user
+    control = socket.socket(fileno=int(sys.argv[1]))
+    settings: dict[str, Any] = json.loads(sys.argv[2])
+    syscalls.die_with_parent()
+    _prepare_interpreter(settings)
+    from .prepared import PreparedPytest  # only now: pytest must be found by the new path
 
+    if settings["namespaces"]:
+        syscalls.mount_tmpfs(settings["tmp"], "size=1m,mode=0700")
+    pytest = PreparedPytest(settings["work"], settings["tmp"])
+    if settings["namespaces"]:
+        syscalls.unmount(settings["tmp"])
+    settings["filters"] = confine.filters()
+    settings["seccomp"] = bool(settings["filters"])
+    _say(control, "ready", python=platform.python_version())
+    own = os.pidfd_open(os.getpid())
+    while True:
+        request, fds, _, _ = socket.recv_fds(control, 64, 4)
+        if not request:
+            return
+        _serve(control, own, settings, fds, pytest.run)
+
+
+def _serve(
+    control: socket.socket, own: int, settings: Mapping[str, Any], fds: list[int], run_tests: Callable[..., int]
+) -> None:
+    if settings["namespaces"]:
+        # One process can fork into many process trees: back to its own (twice without that is refused), then a new one.
+        syscalls.set_namespace(own, syscalls.CLONE_NEWPID)
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        _be_the_run(settings, fds, run_tests)
+    for fd in fds:
+        os.close(fd)
+    pidfd = os.pidfd_open(pid)
+    socket.send_fds(control, [json.dumps({"kind": "started"}).encode()], [pidfd])
+    os.close(pidfd)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    _say(control, "ended", code=code if code >= 0 else 128 - code)
+
+
+def _be_the_run(settings: Mapping[str, Any], fds: list[int], run_tests: Callable[..., int]) -> NoReturn:
+    """The child: never returns, whatever happens."""
+    exit_now = os._exit  # bound before the guest's code can put another in its place
+    try:
+        config_fd, report_fd, output, errors = fds
+        os.dup2(output, 1)
+        os.dup2(errors, 2)
+        with open(config_fd, encoding="utf-8") as file:
+            run = json.load(file)
+        confine.enter_namespaces(settings)
+        confine.place_files(settings, run["files"], run["limits"]["tmpfs_mb"])
+        confine.confine(settings, run, [report_fd])
+        _run_tests(settings, run, report_fd, run_tests)
+    except BaseException:  # noqa: BLE001 - told on standard error; without a first record it is our failure
+        traceback.print_exc()
+    finally:
+        exit_now(70)
+
+
+def _run_tests(
+    settings: Mapping[str, Any], run: dict[str, Any], report_fd: int, run_tests: Callable[..., int]
+) -> NoReturn:
     from . import reporter
 
-    send = reporter.open_channel(report_fd, config["nonce"])
-    plugin = reporter.Reporter(send, config["control"])
+    send = reporter.open_channel(report_fd, run["nonce"])
+    tests, control = run["tests"], run["control"]
+    run.clear()
     exit_now = os._exit
-    arguments = [*PYTEST_ARGUMENTS, *config["tests"], config["control"]]
-    config.clear()
-    send("ready", pytest=pytest.__version__, python=platform.python_version(), seccomp=filtered)
-    sys.path.insert(0, confinement.WORK)
-    try:
-        code = int(pytest.main(arguments, plugins=[plugin]))
-    except BaseException as error:  # noqa: BLE001 - whatever the guest threw past pytest is its result
-        send("aborted", id=plugin.current, **reporter.describe(error))
-        code = 1
-    _flush()
-    send("end", rc=code)
-    exit_now(code)
-
-
-def _prepare_interpreter(config: dict[str, Any]) -> None:
-    """`-S` left out what `site` does: add the builtins it brings, and only the folders we name."""
-    site.setquit()
-    site.sethelper()
-    sys.path[:] = [path for path in sys.path if path not in ("", "/kitty")]
-    sys.path += config["paths"]
-    for folder in config["site_dirs"]:
-        site.addsitedir(folder)
-    sys.dont_write_bytecode = True
-    sys.argv[:] = ["pytest"]
-    os.chdir(confinement.WORK)
-
-
-def _flush() -> None:
+    sys.path.insert(0, settings["work"])
+    send("ready")
+    code = run_tests(tests, control, send)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
+    send("end", rc=code)
+    exit_now(code)
+
+
+def _prepare_interpreter(settings: Mapping[str, Any]) -> None:
+    """`-S` left out what `site` does: add the builtins it brings, and only the folders we name."""
+    site.setquit()
+    site.sethelper()
+    sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]
+    sys.path += settings["paths"]
+    for folder in settings["site_dirs"]:
+        site.addsitedir(folder)
+    sys.dont_write_bytecode = True
+    sys.argv[:] = ["pytest"]
+    for stream in (sys.stdout, sys.stderr):
+        # A line is seen when it ends, even of a program that is killed; and no character is an error.
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _say(control: socket.socket, kind: str, **fields: Any) -> None:
+    control.send(json.dumps({"kind": kind, **fields}).encode())
 
 
 if __name__ == "__main__":

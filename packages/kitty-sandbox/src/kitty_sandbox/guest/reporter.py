@@ -20,6 +20,10 @@ Send = Callable[..., None]
 _MESSAGE_CHARACTERS = 2000
 
 
+def _nowhere(kind: str, **fields: Any) -> None:
+    raise AssertionError("the reporter was used before it began")
+
+
 def open_channel(fd: int, nonce: str) -> Send:
     """Lines of JSON with a nonce and a contiguous number. Everything it needs is bound now, before the guest's code."""
     encode = json.JSONEncoder(ensure_ascii=True, check_circular=False).encode
@@ -71,12 +75,17 @@ def _describe_info(info: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
 class Reporter:
     """`observed` is what our own wrappers saw of each phase; pytest's report must agree with it."""
 
-    def __init__(self, send: Send, control: str) -> None:
+    def __init__(self) -> None:
         self.current = ""
-        self._send = send
-        self._control = control + "::"
+        self._send: Send = _nowhere
+        self._control = ""
         self._observed: dict[tuple[str, str], str] = {}
         self._details: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def begin(self, send: Send, control: str) -> None:
+        """From now on report through `send`; the tests of the file `control` are ours."""
+        self._send = send
+        self._control = control + "::"
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         self.current = collector.nodeid or self.current
@@ -84,13 +93,6 @@ class Reporter:
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         if isinstance(report, pytest.CollectReport):
             self._send("collect_error", id=node.nodeid, **_describe_info(call.excinfo))
-
-    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        self._send("aborted", id=self.current, **_describe_info(excinfo))
-
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        if type(excinfo.value).__name__ != "Interrupted":  # that one only follows collection errors, already told
-            self._send("aborted", id=self.current, **_describe_info(excinfo))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -180,6 +180,42 @@ async def test_a_skip_or_an_expected_failure_is_not_a_pass(sandbox, tests, outco
     assert "not a pass" in result.reason
 
 
+async def test_a_part_of_a_unittest_that_fails_is_told(sandbox):
+    tests = """
+import unittest
+class TestAdd(unittest.TestCase):
+    def test_parts(self):
+        for number in range(3):
+            with self.subTest(number=number): self.assertEqual(number, number % 2)
+"""
+    result = await sandbox.run(make_run(tests=tests))
+    assert (result.outcome, [case.outcome for case in result.cases]) == ("failed", ["failed"]), result
+    assert "2 != 0" in result.cases[0].message
+
+
+async def test_many_tests_are_not_a_flood(sandbox):
+    tests = "import pytest\n@pytest.mark.parametrize('n', range(8000))\ndef test_n(n): assert n >= 0\n"
+    result = await sandbox.run(make_run(tests=tests, timeout_sec=60))
+    assert (result.outcome, len(result.cases)) == ("passed", 8000), result.reason
+
+
+async def test_a_program_that_closes_its_streams_is_judged_by_its_tests(sandbox):
+    assert (await sandbox.run(make_run("import sys\nsys.stdout.close()\nsys.stderr.close()\n" + ADD))).passed
+
+
+@pytest.mark.parametrize("text", ["x = " + "-" * 20000 + "1", "make " * 40000, "lambda:" * 5000 + "0"])
+async def test_tests_that_python_cannot_take_are_told(sandbox, text):
+    assert (await sandbox.run(make_run(tests=text))).outcome in {"failed", "no_tests"}
+
+
+async def test_no_text_of_a_guest_is_unprintable(sandbox):
+    result = await sandbox.run(make_run("def add(a, b): raise ValueError('\\ud800 boom')\n"))
+    assert "boom" in str(result).encode("utf-8").decode()
+    for name in ("größe", "foo bar", "a" * 100, "a\\ud800"):
+        raising = f"def add(a, b): raise ModuleNotFoundError(name='{name}')\n"
+        assert (await sandbox.run(make_run(raising))).missing_modules == ()
+
+
 async def test_no_tests_and_broken_tests_are_told_without_a_run(sandbox):
     assert (await sandbox.run(make_run(tests="x = 1\n"))).outcome == "no_tests"
     broken = await sandbox.run(make_run(tests="def test_(:\n"))

@@ -61,7 +61,7 @@ def _to_text(result: SandboxResult) -> str:
         lines.append(f"  {case.outcome:8} {case.id}")
         if case.outcome != "passed":
             lines += [f"           {line}" for line in case.message.splitlines()]
-    lines += [f"To add {name}:\n{package_hint(name)}" for name in result.missing_modules if name.isidentifier()]
+    lines += [f"To add {name}:\n{package_hint(name)}" for name in result.missing_modules]
     return "\n".join(lines)
 
 

@@ -40,7 +40,7 @@ def expect(run: SandboxRun) -> Expectations:
         try:
             tree = ast.parse(run.files[test])
             found = _names_of(tree)
-        except (SyntaxError, ValueError, RecursionError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             message = f"{type(error).__name__}: {error}"
             broken.append(CaseResult(test, "error", message[:2000], type(error).__name__))
             continue

@@ -2,6 +2,7 @@
 
 import re
 
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 VENV = "~/.local/share/kitty/sandbox"
 
 PACKAGE_NAMES = {
@@ -35,7 +36,7 @@ def package_hint(module: str) -> str:
         ValueError: `module` is not a plain module name.
     """
     top = module.partition(".")[0]
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", top):
+    if not PLAIN_NAME.fullmatch(top):
         raise ValueError(f"{module!r} is not a module name.")
     package = PACKAGE_NAMES.get(top, top.replace("_", "-"))
     return "\n".join(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kitty_sandbox.guest.seccomp import has_filter
-from kitty_sandbox.policy import Privilege, bwrap_argv
+from kitty_sandbox.policy import DEVICES, Privilege, bwrap_argv
 from kitty_sandbox.port import SandboxTier
 from kitty_sandbox.python_env import MODULES_DIR, PythonEnv
 
@@ -41,6 +41,7 @@ def make_place(
         "landlock": tier == "full",
         "work": "/work",
         "tmp": "/tmp",
+        "devices": list(DEVICES),
         "readable": ["/"],
         "paths": [MODULES_DIR],
         "site_dirs": list(env.site_dirs),

@@ -74,5 +74,5 @@ def _mounts(env: PythonEnv) -> list[str]:
     for name in GUEST_FILES:
         argv += ["--ro-bind", str(GUEST_DIR / name), f"/kitty/guest/{name}"]
     for device in DEVICES:
-        argv += ["--dev-bind", device, device]
+        argv += ["--dev-bind", device, device]  # made read-only by the fork server
     return [*argv, "--remount-ro", "/"]

@@ -14,6 +14,8 @@ MAX_FILES_BYTES = 4 * MIB
 CaseOutcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed"]
 Outcome = Literal["passed", "failed", "timeout", "killed", "tampered", "no_tests", "infrastructure"]
 VerdictStrength = Literal["split", "in-process"]
+Profile = Literal["pure", "proc"]
+"""`pure`: one process, no program can be started. `proc`: up to `SandboxLimits.processes` of them."""
 SandboxTier = Literal["full", "ns-only"]
 """`full`: namespaces, seccomp, limits and Landlock. `ns-only`: the same without Landlock."""
 
@@ -56,6 +58,7 @@ class SandboxRun:
     files: Mapping[str, str | bytes]
     tests: tuple[str, ...]
     limits: SandboxLimits = field(default_factory=SandboxLimits)
+    profile: Profile = "pure"
 
     def __post_init__(self) -> None:
         total = sum(_size_of_valid_file(path, content) for path, content in self.files.items())

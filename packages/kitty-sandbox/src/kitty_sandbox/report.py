@@ -1,6 +1,7 @@
 """From the records of the guest to an outcome. Pure: `judge` sees bytes and numbers, and starts nothing.
 
 ready → [collect_error*] → collected → (started → phase setup → phase call → phase teardown)* → [aborted] → end
+   (a failed part of a test: subtest, before its call)
    every record: the nonce, and its place in the row
 
 It stops: a verdict printed or written without the nonce, missing, doubled, reordered or unknown records, an early exit
@@ -15,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kitty_sandbox.expectations import Expectations, base_name
+from kitty_sandbox.packages import PLAIN_NAME
 from kitty_sandbox.port import CaseOutcome, CaseResult, Outcome
 
 HowItEnded = Literal["exited", "timeout", "flood", "report_flood", "not_started"]
 _PHASES = ("setup", "call", "teardown")
 _MESSAGE_CHARACTERS = 2000
-_CPU_TIME_EXCEEDED = 128 + 24
 _ASYNC_HINT = "async def functions are not natively supported"
 
 
@@ -49,6 +50,8 @@ class _Forged(Exception):
 class _Case:
     phases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     started: bool = False
+    subtest: Mapping[str, Any] | None = None
+    """The first part (`subTest`) of it that did not pass."""
 
 
 @dataclass
@@ -71,6 +74,7 @@ class _Story:
             "collected": self._add_collected,
             "started": self._add_started,
             "phase": self._add_phase,
+            "subtest": self._add_subtest,
             "aborted": self._add_aborted,
             "end": self._add_end,
         }.get(str(kind))
@@ -105,6 +109,12 @@ class _Story:
             raise _Forged("a test result that is doubled or belongs to no test")
         case.phases[when] = record
 
+    def _add_subtest(self, record: Mapping[str, Any]) -> None:
+        case = self.cases.get(str(record.get("id")))
+        if case is None or record.get("outcome") == "passed":
+            raise _Forged("a part of a test that belongs to no test")
+        case.subtest = case.subtest or record
+
     def _add_aborted(self, record: Mapping[str, Any]) -> None:
         self.aborted = record
         self.errors.append(CaseResult(_text(record, "id"), "error", _text(record, "message"), _name(record)))
@@ -126,7 +136,8 @@ def judge(evidence: Evidence, expected: Expectations, control: str, nonce: str, 
         return Verdict("infrastructure", "The sandbox did not start its test runner.")
     cases = tuple(_results(story, control, evidence.ended))
     known = {*own_modules, *sys.stdlib_module_names}
-    missing = tuple(sorted({name.partition(".")[0] for name in story.missing} - known))
+    tops = {name.partition(".")[0] for name in story.missing}
+    missing = tuple(sorted(name for name in tops - known if PLAIN_NAME.fullmatch(name)))
     outcome, reason = _decide(evidence, story, expected, control, forged)
     return Verdict(outcome, reason, cases, missing)
 
@@ -166,7 +177,7 @@ def _decide(
 def _stopped(evidence: Evidence, story: _Story) -> tuple[Outcome, str] | None:
     """The outcomes of a process that did not end as our runner ends it."""
     code = evidence.exit_code
-    if evidence.ended == "timeout" or code == _CPU_TIME_EXCEEDED:
+    if evidence.ended == "timeout":
         return "timeout", "The program did not finish within the time limit."
     if evidence.ended == "flood":
         return "killed", "The program wrote more output than is allowed and was killed."
@@ -232,6 +243,8 @@ def _is_consistent(case: _Case) -> bool:
 
 def _outcome(case: _Case) -> CaseOutcome:
     found: CaseOutcome = "passed"
+    if case.subtest is not None:
+        return "failed" if case.subtest.get("outcome") == "failed" else "skipped"
     for when in _PHASES:
         phase = case.phases.get(when, {})
         outcome, xfail = phase.get("outcome"), phase.get("xfail") is True
@@ -255,28 +268,33 @@ def _results(story: _Story, control: str, ended: HowItEnded) -> Iterable[CaseRes
         if "teardown" not in case.phases and _outcome(case) == "passed":
             late = ended == "timeout"
             message = "It did not finish within the time limit." if late else "The process ended while this test ran."
-            yield CaseResult(node_id, "failed", message, "TimeoutError" if late else None)
+            yield CaseResult(_readable(node_id), "failed", message, "TimeoutError" if late else None)
             continue
         yield _result(node_id, case)
 
 
 def _result(node_id: str, case: _Case) -> CaseResult:
-    told = next((phase for phase in case.phases.values() if phase.get("message")), {})
+    told = case.subtest or next((phase for phase in case.phases.values() if phase.get("message")), {})
     seconds = sum(float(phase["seconds"]) for phase in case.phases.values() if isinstance(phase.get("seconds"), float))
     message = _text(told, "message")
     if _ASYNC_HINT in message:
         message = "The test is an async function, which pytest cannot run here; call asyncio.run(...) in a plain test."
-    return CaseResult(node_id, _outcome(case), message, _name(told), seconds)
+    return CaseResult(_readable(node_id), _outcome(case), message, _name(told), seconds)
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
-    return value[:_MESSAGE_CHARACTERS] if isinstance(value, str) else ""
+    return _readable(value[:_MESSAGE_CHARACTERS]) if isinstance(value, str) else ""
 
 
 def _name(record: Mapping[str, Any]) -> str | None:
     value = record.get("exception")
-    return value[:200] if isinstance(value, str) else None
+    return _readable(value[:200]) if isinstance(value, str) else None
+
+
+def _readable(text: str) -> str:
+    """Without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _first_line(text: str) -> str:

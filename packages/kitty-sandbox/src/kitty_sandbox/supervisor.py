@@ -12,9 +12,7 @@ run → probe (once) → a fork server of the pool → attempt ─┬─> judge 
 """
 
 import asyncio
-import base64
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -24,13 +22,13 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kitty_sandbox.diagnosis import explain, install_fix, read_os_release
 from kitty_sandbox.errors import SandboxUnavailable
 from kitty_sandbox.expectations import Expectations, expect
 from kitty_sandbox.guest.seccomp import has_filter
 from kitty_sandbox.guest.syscalls import landlock_abi
+from kitty_sandbox.launch import Launcher
 from kitty_sandbox.place import Place, make_place, privileges
 from kitty_sandbox.policy import ENVIRONMENT
 from kitty_sandbox.pool import Pool
@@ -68,8 +66,7 @@ class BubblewrapSandbox:
         self._workers = workers or len(os.sched_getaffinity(0))
         self._probing: asyncio.Lock | None = None
         self._status: SandboxStatus | None = None
-        self._place: Place | None = None
-        self._pool: Pool | None = None
+        self._launcher: Launcher | None = None
 
     async def probe(self) -> SandboxStatus:
         """Run the escape programs once and remember the answer for the life of this object (about a second)."""
@@ -89,24 +86,24 @@ class BubblewrapSandbox:
             SandboxUnavailable: this machine cannot isolate a program; nothing was run.
         """
         status = await self.probe()
-        if self._place is None or self._pool is None:
+        if self._launcher is None:
             raise SandboxUnavailable(status.reason, status.fix)
         expected = expect(run)
         if expected.broken:
             first = expected.broken[0]
             reason = f"The test file {first.id} is not valid Python: {first.message}"
-            return _not_run("failed", reason, self._place, expected)
+            return _not_run("failed", reason, self._launcher.place, expected)
         if not expected.allowed:
-            return _not_run("no_tests", "The test files hold no test.", self._place, expected)
-        result = await _attempt(self._place, self._pool, run, expected)
+            return _not_run("no_tests", "The test files hold no test.", self._launcher.place, expected)
+        result = await _attempt(self._launcher, run, expected)
         if result.outcome == "infrastructure":
-            result = await _attempt(self._place, self._pool, run, expected)
+            result = await _attempt(self._launcher, run, expected)
         return result
 
     def close(self) -> None:
         """End the fork servers. They end with this process anyway, however it ends; a later run starts new ones."""
-        if self._pool is not None:
-            self._pool.close()
+        if self._launcher is not None:
+            self._launcher.close()
 
     async def _probe(self) -> SandboxStatus:
         python, warnings = _choose_python(self._python)
@@ -127,16 +124,16 @@ class BubblewrapSandbox:
         tiers: list[SandboxTier] = ["full", "ns-only"] if self._tier == "full" and landlock_abi() else ["ns-only"]
         for tier, privilege in itertools.product(tiers, privileges()):
             place = make_place(bwrap, env, privilege, tier)
-            pool = Pool(place.argv, self._workers)
-            result = await _try_to_escape(place, pool)
+            launcher = Launcher(place, Pool(place.argv, self._workers))
+            result = await _try_to_escape(launcher)
             if result.passed:
-                self._place, self._pool = place, pool
+                self._launcher = launcher
                 if privilege == "userns" and os.getuid() == 0:
                     warnings.append(_KEPT_IDENTITY)
                 if tier != tiers[0]:
                     warnings.append(f"The tier full did not hold here, so ns-only is used: {reason}")
                 return SandboxStatus(True, tier, env.executable, env.version, "Isolated.", "", tuple(warnings))
-            pool.close()
+            launcher.close()
             reason, fix = _why_not(result)
         return _refuse(reason, fix, warnings, env)
 
@@ -170,12 +167,12 @@ def _not_run(outcome: Outcome, reason: str, place: Place, expected: Expectations
     return SandboxResult(False, outcome, reason, expected.broken, sandbox_tier=place.tier)
 
 
-async def _try_to_escape(place: Place, pool: Pool) -> SandboxResult:
+async def _try_to_escape(launcher: Launcher) -> SandboxResult:
     text = Path(__file__).with_name("escapes.py").read_text(encoding="utf-8")
-    with _bait(place) as facts:
+    with _bait(launcher.place) as facts:
         files = {"test_escapes.py": text, "escapes.json": facts}
         run = SandboxRun(files, ("test_escapes.py",), SandboxLimits(timeout_sec=20))
-        return await _attempt(place, pool, run, expect(run))
+        return await _attempt(launcher, run, expect(run))
 
 
 @contextlib.contextmanager
@@ -188,33 +185,19 @@ def _bait(place: Place) -> Iterator[str]:
         yield json.dumps({**facts, "landlock": place.tier == "full"})
 
 
-async def _attempt(place: Place, pool: Pool, run: SandboxRun, expected: Expectations) -> SandboxResult:
+async def _attempt(launcher: Launcher, run: SandboxRun, expected: Expectations) -> SandboxResult:
     nonce, control = secrets.token_hex(16), f"test_zz_{secrets.token_hex(6)}.py"
     body = f"def {control.removesuffix('.py')}():\n    assert 1 == 2\n"
-    config: dict[str, Any] = {
-        "nonce": nonce,
-        "files": {**{path: _encoded(content) for path, content in run.files.items()}, control: body},
-        "tests": list(run.tests),
-        "control": control,
-        "profile": "pure",
-        "limits": dataclasses.asdict(run.limits),
-        "uid": _unused_uid() if place.privilege == "setuid" else None,
-    }
+    files = {**run.files, control: body}
+    fields = {"nonce": nonce, "tests": list(run.tests), "control": control}
     try:
-        async with pool.lend() as zygote:
-            ending = await zygote.run(config, run.limits)
-            own_modules = {path.partition("/")[0].removesuffix(".py") for path in run.files}
-            evidence = Evidence(ending.ended, ending.exit_code, ending.report)
-            verdict = judge(evidence, expected, control, nonce, own_modules)
-            zygote.is_sound &= verdict.outcome != "infrastructure"
+        ending = await launcher.launch("tests", files, run.limits, run.profile, **fields)
     except ZygoteFailed as error:
         reason = "The sandbox could not be started."
-        return SandboxResult(False, "infrastructure", reason, sandbox_tier=place.tier, stderr=str(error))
-    return _to_result(ending, verdict, place.tier)
-
-
-def _encoded(content: str | bytes) -> object:
-    return content if isinstance(content, str) else {"base64": base64.b64encode(content).decode()}
+        return SandboxResult(False, "infrastructure", reason, sandbox_tier=launcher.place.tier, stderr=str(error))
+    own_modules = {path.partition("/")[0].removesuffix(".py") for path in run.files}
+    verdict = judge(Evidence(ending.ended, ending.exit_code, ending.report), expected, control, nonce, own_modules)
+    return _to_result(ending, verdict, launcher.place.tier)
 
 
 def _to_result(ending: Ending, verdict: Verdict, tier: SandboxTier) -> SandboxResult:
@@ -230,13 +213,3 @@ def _to_result(ending: Ending, verdict: Verdict, tier: SandboxTier) -> SandboxRe
         exit_code=ending.exit_code,
         missing_modules=verdict.missing_modules,
     )
-
-
-def _unused_uid() -> int:
-    """A fresh uid per run, so that RLIMIT_NPROC counts this run alone; 65534 where only a small range is mapped."""
-    try:
-        spans = [line.split() for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()]
-    except OSError:
-        spans = []
-    wide = any(int(start) == 0 and int(length) > 0x40000000 for start, _, length in spans)
-    return 0x20000000 + secrets.randbelow(0x20000000 - 1) if wide else 65534

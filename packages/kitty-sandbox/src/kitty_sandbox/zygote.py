@@ -23,7 +23,7 @@ from kitty_sandbox.port import MIB, SandboxLimits
 from kitty_sandbox.report import HowItEnded
 
 STARTUP_SEC = 20.0
-REPORT_BYTES = 4 * MIB
+REPORT_BYTES = 16 * MIB
 _LAST_WORDS_SEC = 2.0
 
 

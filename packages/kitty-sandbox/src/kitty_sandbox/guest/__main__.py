@@ -11,6 +11,7 @@ SETTINGS is JSON, see `kitty_sandbox.place`. The configuration is JSON in a memo
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -23,17 +24,23 @@ from typing import Any, NoReturn
 
 from . import confine, syscalls
 
+Mode = Callable[[Mapping[str, Any], dict[str, Any], int], NoReturn]
+"""Called with the settings, the configuration and the report's descriptor, in the fork, in its own namespaces."""
+
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings: dict[str, Any] = json.loads(sys.argv[2])
     syscalls.die_with_parent()
     _prepare_interpreter(settings)
-    from .prepared import PreparedPytest  # only now: pytest must be found by the new path
+    from . import prepared, together  # only now: pytest must be found by the new path
 
+    for device in settings["devices"]:
+        syscalls.bind_read_only(device)
     if settings["namespaces"]:
         syscalls.mount_tmpfs(settings["tmp"], "size=1m,mode=0700")
-    pytest = PreparedPytest(settings["work"], settings["tmp"])
+    pytest = prepared.PreparedPytest(settings["work"], settings["tmp"])
+    modes: dict[str, Mode] = {"tests": functools.partial(together.run, pytest)}
     if settings["namespaces"]:
         syscalls.unmount(settings["tmp"])
     settings["filters"] = confine.filters()
@@ -44,11 +51,11 @@ def main() -> None:
         request, fds, _, _ = socket.recv_fds(control, 64, 4)
         if not request:
             return
-        _serve(control, own, settings, fds, pytest.run)
+        _serve(control, own, settings, fds, modes)
 
 
 def _serve(
-    control: socket.socket, own: int, settings: Mapping[str, Any], fds: list[int], run_tests: Callable[..., int]
+    control: socket.socket, own: int, settings: Mapping[str, Any], fds: list[int], modes: Mapping[str, Mode]
 ) -> None:
     if settings["namespaces"]:
         # One process can fork into many process trees: back to its own (twice without that is refused), then a new one.
@@ -56,7 +63,7 @@ def _serve(
         syscalls.unshare(syscalls.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
-        _be_the_run(settings, fds, run_tests)
+        _be_the_run(settings, fds, modes)
     for fd in fds:
         os.close(fd)
     pidfd = os.pidfd_open(pid)
@@ -66,7 +73,7 @@ def _serve(
     _say(control, "ended", code=code if code >= 0 else 128 - code)
 
 
-def _be_the_run(settings: Mapping[str, Any], fds: list[int], run_tests: Callable[..., int]) -> NoReturn:
+def _be_the_run(settings: Mapping[str, Any], fds: list[int], modes: Mapping[str, Mode]) -> NoReturn:
     """The child: never returns, whatever happens."""
     exit_now = os._exit  # bound before the guest's code can put another in its place
     try:
@@ -76,34 +83,11 @@ def _be_the_run(settings: Mapping[str, Any], fds: list[int], run_tests: Callable
         with open(config_fd, encoding="utf-8") as file:
             run = json.load(file)
         confine.enter_namespaces(settings)
-        confine.place_files(settings, run["files"], run["limits"]["tmpfs_mb"])
-        confine.confine(settings, run, [report_fd])
-        _run_tests(settings, run, report_fd, run_tests)
+        modes[run["mode"]](settings, run, report_fd)
     except BaseException:  # noqa: BLE001 - told on standard error; without a first record it is our failure
         traceback.print_exc()
     finally:
         exit_now(70)
-
-
-def _run_tests(
-    settings: Mapping[str, Any], run: dict[str, Any], report_fd: int, run_tests: Callable[..., int]
-) -> NoReturn:
-    from . import reporter
-
-    send = reporter.open_channel(report_fd, run["nonce"])
-    tests, control = run["tests"], run["control"]
-    run.clear()
-    exit_now = os._exit
-    sys.path.insert(0, settings["work"])
-    send("ready")
-    code = run_tests(tests, control, send)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
-    send("end", rc=code)
-    exit_now(code)
 
 
 def _prepare_interpreter(settings: Mapping[str, Any]) -> None:

@@ -136,7 +136,9 @@ class Reporter:
 
     def _send_phase(self, report: pytest.TestReport) -> None:
         if type(report).__name__ == "SubtestReport":
-            return  # the test that holds it fails by itself
+            if report.outcome != "passed":
+                self._send("subtest", id=report.nodeid, outcome=report.outcome, message=str(report.longrepr)[:2000])
+            return
         key = (report.nodeid, report.when or "")
         detail = self._details.pop(key, {})
         if report.outcome != "passed":

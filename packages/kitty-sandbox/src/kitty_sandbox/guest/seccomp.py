@@ -1,7 +1,8 @@
 """The seccomp filter, as lines of BPF. Pure: nothing is installed here (`syscalls.install_filter` does).
 
 Profile `pure` stops: new processes and programs, every socket but a pair, namespaces, mounts, ptrace, bpf, io_uring,
-keyrings and memory that RLIMIT_AS does not count (memfd, System V). Profile `proc` lets processes and programs start,
+keyrings, memory that RLIMIT_AS does not count (memfd, System V, large socket buffers), and locks and watches on files
+that are shared with the host. Profile `proc` lets processes and programs start,
 without new namespaces. Neither stops: threads, signals to itself. A filter sees numbers, not paths.
 """
 
@@ -15,15 +16,16 @@ _CLONE_THREAD, _AF_UNIX = 0x10000, 1
 _CLONE_NEW = 0x7E020080  # every kind of namespace
 _PROCESSES = {"fork", "vfork", "execve", "execveat"}
 _X32_BIT = 0x40000000
-_NEWEST_KNOWN = 450  # later system calls answer ENOSYS, as on an older kernel
+_NEWEST_KNOWN = 443  # later system calls (Landlock among them) answer ENOSYS, as on an older kernel
 
 _BOTH = {
-    "pidfd_open": 434, "pidfd_getfd": 438, "mount_setattr": 442, "quotactl_fd": 443, "memfd_secret": 447,
+    "pidfd_open": 434, "pidfd_getfd": 438, "mount_setattr": 442, "quotactl_fd": 443,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433,
 }  # fmt: skip
 _X86_64 = {
-    "fork": 57, "vfork": 58, "execve": 59, "execveat": 322, "socket": 41,
+    "fork": 57, "vfork": 58, "execve": 59, "execveat": 322,
+    "socket": 41, "setsockopt": 54, "flock": 73, "inotify_init": 253, "inotify_init1": 294, "fanotify_init": 300,
     "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
     "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308,
     "open_by_handle_at": 304, "name_to_handle_at": 303, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323,
@@ -36,7 +38,8 @@ _X86_64 = {
     "settimeofday": 164, "clock_settime": 227, "adjtimex": 159, "clock_adjtime": 305,
 }  # fmt: skip
 _AARCH64 = {
-    "execve": 221, "execveat": 281, "socket": 198,
+    "execve": 221, "execveat": 281,
+    "socket": 198, "setsockopt": 208, "flock": 32, "inotify_init1": 26, "fanotify_init": 262,
     "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272,
     "mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51, "unshare": 97, "setns": 268,
     "open_by_handle_at": 265, "name_to_handle_at": 264, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x08000000, 0x20000000, 0x40000000
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT = 1, 2, 4, 8, 32
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 _CAPABILITY_VERSION_3, _CAPABILITIES = 0x20080522, 64
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
@@ -55,6 +55,12 @@ def mount_tmpfs(path: str, options: str) -> None:
 def remount_read_only(path: str) -> None:
     """Make what `mount_tmpfs` mounted read-only."""
     flags = ctypes.c_ulong(_REMOUNT | _RDONLY | _NOSUID | _NODEV | _NOEXEC)
+    _check(_libc.mount(None, path.encode(), None, flags, None), f"remount {path}")
+
+
+def bind_read_only(path: str) -> None:
+    """Make the bind mount at `path` read-only: a device still takes data, but keeps its mode, owner and times."""
+    flags = ctypes.c_ulong(_REMOUNT | _BIND | _RDONLY | _NOSUID | _NOEXEC)
     _check(_libc.mount(None, path.encode(), None, flags, None), f"remount {path}")
 
 

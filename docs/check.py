@@ -1,7 +1,8 @@
-"""Checks the documents: links lead somewhere, shell blocks name real commands, the configuration table is current.
+"""Checks the documents: links lead somewhere, shell blocks name real commands, the configuration tables are current,
+.env.example names every setting, and the first request of the README holds an example that is understood.
 
 docs/check.py            report, exit code 1 when something is wrong
-docs/check.py --write    refresh the generated part of docs/configuration.md
+docs/check.py --write    refresh the generated parts of docs/configuration.md
 """
 
 import re
@@ -9,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
-BEGIN, END = "<!-- generated: settings -->", "<!-- end -->"
+GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 SHELL_BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 KITTY_COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*\./kitty ([a-z]+)", re.MULTILINE)
+FIRST_REQUEST = re.compile(r'^\./kitty code "([^"]+)"', re.MULTILINE)
 LAUNCHER_COMMANDS = {"test", "check", "lock", "help"}
 
 
@@ -37,6 +40,37 @@ def unknown_commands() -> Iterator[str]:
                     yield f"{document.relative_to(ROOT)}: there is no command ./kitty {name}"
 
 
+def unnamed_settings() -> Iterator[str]:
+    """Settings of the coder-agent that .env.example leaves out."""
+    from coder_agent.settings import Settings
+
+    text = (ROOT / ".env.example").read_text()
+    for name, field in Settings.model_fields.items():
+        variable = _variables(name, field.validation_alias)[0]
+        if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
+            yield f".env.example: {variable} is not named"
+
+
+def misunderstood_request() -> Iterator[str]:
+    """The README recommends an example in the request: its own has to be one that is read as such."""
+    from coder_agent.examples import read_request
+
+    request = FIRST_REQUEST.search((ROOT / "README.md").read_text())
+    if request is None or not read_request(request[1]).examples:
+        yield "README.md: no example is found in its first request"
+
+
+def tiers_table() -> str:
+    """The table of tiers, from the one the decisions are made by."""
+    from coder_agent.decision import TIERS
+
+    rows = ["| tier | samples | refinements | rounds of tests | tests beside examples |", "|---|---|---|---|---|"]
+    for name, limits in TIERS.items():
+        beside = "yes" if limits.tests_beside_examples else "no"
+        rows.append(f"| {name} | {limits.samples} | {limits.refinements} | {limits.rounds_of_tests} | {beside} |")
+    return "\n".join(rows)
+
+
 def settings_table() -> str:
     """The table of the coder-agent's settings, from the class itself."""
     from coder_agent.settings import Settings
@@ -44,11 +78,25 @@ def settings_table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     lines = Path(sys.modules[Settings.__module__].__file__ or "").read_text().split("\n")
     for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        choices = [str(choice) for choice in getattr(alias, "choices", [name.upper()])]
+        variables = " or ".join(f"`{variable}`" for variable in _variables(name, field.validation_alias))
         default = "" if field.default in (None, "") else str(field.default).lower()
-        rows.append(f"| {' or '.join(f'`{c}`' for c in choices)} | {default} | {_docstring_below(lines, name)} |")
+        rows.append(f"| {variables} | {default} | {_docstring_below(lines, name)}{_allowed(field.annotation)} |")
     return "\n".join(rows)
+
+
+TABLES = {"settings": settings_table, "tiers": tiers_table}
+
+
+def _variables(field: str, alias: object) -> list[str]:
+    return [str(choice) for choice in getattr(alias, "choices", [field.upper()])]
+
+
+def _allowed(annotation: object) -> str:
+    """The values of a `Literal` in words; nothing for other types."""
+    if get_origin(annotation) is not Literal:
+        return ""
+    values = [f"`{value}`" for value in get_args(annotation)]
+    return f" Allowed: {', '.join(values)}."
 
 
 def _docstring_below(lines: list[str], field: str) -> str:
@@ -76,14 +124,13 @@ def _cli_commands() -> set[str]:
 
 def main() -> int:
     """Check or write; see the module."""
-    head, rest = CONFIGURATION.read_text().split(BEGIN)
-    current = f"{head}{BEGIN}\n{settings_table()}\n{END}{rest.split(END)[1]}"
+    current = GENERATED.sub(lambda part: f"{part[1]}{TABLES[part[2]]()}\n{part[3]}", CONFIGURATION.read_text())
     if "--write" in sys.argv:
         CONFIGURATION.write_text(current)
-    problems = [*broken_links(), *unknown_commands()]
+    problems = [*broken_links(), *unknown_commands(), *unnamed_settings(), *misunderstood_request()]
     if CONFIGURATION.read_text() != current:
         problems.append("docs/configuration.md is out of date: run .venv/bin/python docs/check.py --write")
-    print("\n".join(problems) or "documents: links, commands and settings are right")
+    print("\n".join(problems) or "documents: links, commands, settings and the first request are right")
     return 1 if problems else 0
 
 

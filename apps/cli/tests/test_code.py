@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kitty_cli.caller_tests import read_tests
 from kitty_cli.client import Service, run_job
 from kitty_cli.coding import CodeOptions, read_body
 from kitty_cli.errors import OutOfTime, UsageProblem
@@ -81,12 +82,16 @@ def test_a_direct_service_gets_the_service_token_and_a_gateway_does_not():
     [
         (["-"], None, "empty"),
         (["x", "--tests", "binary.py"], None, "UTF-8"),
+        (["x", "--tests", "broken.py"], None, "broken.py is not valid Python: line 2: "),
+        (["x", "--tests", "idle.py"], None, "idle.py holds no test"),
         (["x", "--tier", "huge"], None, "--tier"),
         (["x", "--model", "no-such-model", "--quiet"], None, "kitty-coder-small"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_status_2_and_nothing_starts(cli, tmp_path, arguments, stdin, said):
     (tmp_path / "binary.py").write_bytes(b"\xff\x00")
+    (tmp_path / "broken.py").write_text("def test_add():\n    assert add(1, 2 == 3\n")
+    (tmp_path / "idle.py").write_text("x = 1\n")
     done = cli.run("code", *arguments, stdin=stdin)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -106,6 +111,40 @@ def test_a_mistake_on_the_command_line_is_status_2_and_nothing_starts(cli, tmp_p
 def test_what_cannot_be_sent_is_a_usage_problem(options, said):
     with pytest.raises(UsageProblem, match=said):
         read_body(CodeOptions(**({"request": "x"} | options)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def test_it(): ...\n",
+        "\ufeffdef test_it(): ...\n",
+        "async def testIt(): ...\n",
+        "if True:\n    def test_it(): ...\n",
+        "class TestIt(Shared): ...\n",
+        "class Sums(unittest.TestCase):\n    def testIt(self): ...\n",
+        "class Sums(IsolatedAsyncioTestCase): ...\n",
+        "def test_it():\n    assert match('\\d')\n",  # Python warns of the escape; warnings are errors here
+    ],
+)
+def test_everything_that_pytest_would_collect_counts_as_a_test(tmp_path, text):
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert read_tests(tmp_path / "mine.py") == text.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize("text", ["x = 1\n", "# test_it\n", "class Sums:\n    def check(self): ...\n", "a = '\0'\n"])
+def test_a_file_without_a_test_is_refused(tmp_path, text):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UsageProblem, match="--tests"):
+        read_tests(tmp_path / "mine.py")
+
+
+def test_text_output_says_once_where_the_tests_are(cli, scripted, tmp_path):
+    agent = scripted(finished_job())
+    (tmp_path / "mine.py").write_text(TESTS)
+    said = cli.run("code", "add", "--api", agent.base_url).stderr
+    assert said.count("`--out DIR` writes the module and its tests") == 1
+    for options in (["--out", "out"], ["--tests", "mine.py"], ["--json"], ["--quiet"]):
+        assert "--out DIR" not in cli.run("code", "add", *options, "--api", agent.base_url).stderr
 
 
 def test_a_folder_that_cannot_be_made_is_a_usage_problem(tmp_path):

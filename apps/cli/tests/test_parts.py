@@ -44,6 +44,23 @@ def test_progress_counts_tokens_of_the_current_step_only():
     assert "tok/s" not in progress.line()
 
 
+def test_planning_is_told_only_where_a_model_is_asked_for_a_plan():
+    progress = JobProgress()
+    assert not progress.apply({"type": "plan_start"})
+    assert not progress.apply({"type": "plan_complete", "plan": "1. write it"})
+    assert [progress.apply({"type": "plan_chunk", "delta": word}) for word in "ab"] == [True, False]
+    assert progress.line().startswith("planning")
+
+
+@pytest.mark.parametrize(("code", "is_told"), [("x = 1", True), ("", True), ("x = 2", False)])
+def test_a_refinement_that_brings_nothing_new_is_told(code, is_told):
+    progress = JobProgress()
+    progress.apply({"type": "code_complete", "code": "x = 1", "candidate": 0})
+    progress.apply({"type": "refine_start", "iteration": 1})
+    assert progress.apply({"type": "refine_complete", "code": code}) is is_told
+    assert ("refining brought nothing new" in progress.line()) is is_told
+
+
 def test_every_event_of_a_job_and_unknown_ones_are_taken():
     progress = JobProgress()
     for event in [*steps(), {}, {"type": None}, {"type": "prefill", "total": 0}, {"type": "candidate"}]:
@@ -53,9 +70,25 @@ def test_every_event_of_a_job_and_unknown_ones_are_taken():
 
 def test_the_verdict_line_says_what_was_run_and_what_it_cost():
     assert evidence_words(result()) == "tests: 2 from examples in the request, 3 generated; agreement 1.00"
-    assert cost_words(result()) == "310 + 42 tokens in 2.0 s"
+    assert cost_words(result()) == "310 tokens read, 42 written in 2.5 s"
     assert verdict_line(result("tests_failed")).startswith("Tests failed · evidence tests: 2 from")
     assert verdict_line({}) == "No verdict"
+
+
+def test_one_candidate_agrees_with_nobody():
+    alone = result()["evidence"] | {"candidates": 1}
+    assert evidence_words(result(evidence=alone)) == "tests: 2 from examples in the request, 3 generated"
+    assert evidence_words({"evidence": {"generated_tests": 0, "agreement": 1.0}}) == "no test was run"
+
+
+def test_tests_that_were_run_and_do_not_count_are_not_called_unrun():
+    assert evidence_words({"evidence": {"generated_tests": 0, "generated_written": 6}}) == "no test that counts"
+
+
+def test_without_the_time_of_the_job_that_of_the_model_is_named():
+    usage = {"prefill_tokens": 310, "completion_tokens": 42, "seconds": {"code": 1.5, "test": 0.5}}
+    assert cost_words({"usage": usage}) == "310 tokens read, 42 written in 2.0 s of the model's time"
+    assert cost_words({"usage": {}}) == cost_words({}) == ""
 
 
 def test_control_characters_are_shown_and_never_obeyed():
@@ -69,6 +102,19 @@ def test_models_list_marks_the_advised_one(cli):
     assert not any(row["installed"] for row in answer["models"])
 
 
+@pytest.mark.parametrize("words", [("code", ""), ("status",), ("stop",), ("models", "--help"), ("bogus",)])
+def test_hints_name_the_command_that_was_typed(cli, words):
+    by_launcher, alone = cli.run(*words, KITTY_COMMAND="./kitty"), cli.run(*words)
+    assert "./kitty" in by_launcher.stdout + by_launcher.stderr
+    assert "kitty-cli" in alone.stdout + alone.stderr
+    assert "./kitty" not in alone.stdout + alone.stderr
+
+
+def test_help_holds_the_default_of_every_option(cli):
+    shown = " ".join(cli.run("code", "--help").stdout.split())
+    assert "else solution.py" in shown.replace("│ │ ", "")
+
+
 def test_models_pull_without_a_source_is_status_4(cli):
     done = cli.run("models", "pull", "kitty-coder-small")
     assert (done.returncode, done.stdout) == (4, "")
@@ -80,6 +126,9 @@ def test_doctor_names_the_fix_and_holds_no_key(cli):
     assert done.returncode in (3, 4)
     assert report["ready"] is False
     assert any("kitty-cli models pull" in problem["what"] for problem in report["problems"])
+    again = cli.run("doctor", KITTY_COMMAND="./kitty").stdout
+    assert "Run `./kitty models pull" in again
+    assert "kitty-cli" not in again
     assert {"models", "sandbox", "services", "files"} <= set(report)
     assert "very-secret" not in done.stdout
 

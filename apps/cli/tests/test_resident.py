@@ -52,9 +52,9 @@ def test_servers_that_are_named_and_do_not_answer_are_listed_within_5_seconds(cl
 
 def test_the_service_is_started_once_and_stays_for_the_next_command_until_stop(cli, model_server):
     (cli.folder / ".env").write_text("CODER_MAX_TOKENS=77\n")
-    first, second = cli.run("code", "add"), cli.run("code", "add")
+    first, second = cli.run("code", "add", KITTY_COMMAND="./kitty"), cli.run("code", "add")
     assert (first.returncode, first.stdout) == (0, CODE)
-    assert "Starting the coder-agent" in first.stderr
+    assert "Starting the coder-agent; it stays for the next command (`./kitty stop` ends it)." in first.stderr
     assert "Starting" not in second.stderr
     assert len(cli.started()) == 1
     pid, port, _ = cli.started()[0]
@@ -142,7 +142,9 @@ def test_an_absent_model_that_cannot_be_pulled_is_status_4_with_the_command_that
     done = cli.run("code", "add", "--model", "kitty-coder-small")
     assert done.returncode == 4
     assert "491 MB" in done.stderr
-    assert "kitty-cli models pull kitty-coder-small" in done.stderr
+    assert "Run `kitty-cli models pull kitty-coder-small`" in done.stderr
+    by_launcher = cli.run("code", "add", "--model", "kitty-coder-small", KITTY_COMMAND="./kitty")
+    assert "Run `./kitty models pull kitty-coder-small`" in by_launcher.stderr
     assert not cli.started()
 
 

@@ -1,23 +1,27 @@
 """The shell of a service, over real HTTP messages."""
 
+import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+import structlog
 from fastapi import Body
 from prometheus_client import CollectorRegistry
 
 from kitty_core.errors import Forbidden
+from kitty_core.logs import configure_logs
 from kitty_core.service import Guard, create_service
 
 
 @pytest.fixture
-async def client():
+async def client(request):
     @asynccontextmanager
     async def lifespan(app):
         yield
 
-    guard = Guard(max_body_bytes=1000)
+    guard = Guard(max_body_bytes=1000, body_within_sec=0.5, service_token=getattr(request, "param", None))
     app = create_service("example", guard=guard, registry=CollectorRegistry(), lifespan=lifespan, version="1")
 
     @app.post("/echo")
@@ -39,12 +43,15 @@ async def test_an_error_becomes_problem_json_with_its_extra_members(client):
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["reason"] == "said no"
     assert response.json()["code"] == "forbidden"
+    assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
 async def test_an_unexpected_error_is_a_500_problem_that_shows_nothing_of_the_inside(client):
     response = await client.post("/echo", json={"text": "bug"})
     assert response.status_code == 500
     assert response.json()["code"] == "internal"
+    assert response.json()["detail"] == "Something went wrong inside KITTY."
+    assert response.json()["request_id"] == response.headers["x-request-id"]
     assert "a bug" not in response.text
 
 
@@ -62,8 +69,14 @@ async def test_a_validation_error_names_the_field(client):
         ({"host": "[::1]:8092"}, 200),
         ({"host": "evil.example"}, 403),
         ({"host": "localhost.evil.example"}, 403),
+        ({"host": "[::1]evil.example"}, 403),
+        ({"host": "[::1]:8092.evil.example"}, 403),
+        ({"host": "localhost:8092:evil.example"}, 403),
+        ({"host": "localhost:"}, 200),
         ({"origin": "http://localhost:3000"}, 200),
+        ({"origin": "http://[::1]:3000"}, 200),
         ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://[::1]evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"content-type": "text/plain"}, 415),
         ({"content-type": "application/x-www-form-urlencoded"}, 415),
@@ -84,6 +97,64 @@ async def test_a_body_over_the_limit_is_refused_with_and_without_a_declared_leng
     headers = {"content-type": "application/json"}
     assert (await client.post("/echo", content=b" " * 1001, headers=headers)).status_code == 413
     assert (await client.post("/echo", content=pieces(), headers=headers)).status_code == 413
+
+
+@pytest.mark.parametrize("client", ["t0ken"], indirect=True)
+async def test_the_host_header_does_not_open_a_path_that_wants_the_token(client):
+    async def status(**headers):
+        return (await client.post("/echo", json={"text": "hi"}, headers=headers)).status_code
+
+    assert await status(host="localhost") == 401
+    assert await status(host="localhost:1/healthz?") == await status(host="localhost/healthz?") == 403
+    assert await status(authorization="Bearer t0ken") == 200
+
+
+async def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_allowed(client):
+    async def pieces():
+        yield b'{"text": '
+        await asyncio.Event().wait()
+
+    response = await client.post("/echo", content=pieces(), headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["code"]) == (408, "request_timeout")
+    assert response.headers["connection"] == "close"
+
+
+async def test_a_body_of_exactly_the_limit_is_served(client):
+    body = b'{"text": "hi"}'.ljust(1000)
+
+    async def pieces():
+        yield body[:500]
+        yield body[500:]
+
+    headers = {"content-type": "application/json"}
+    assert (await client.post("/echo", content=body, headers=headers)).status_code == 200
+    assert (await client.post("/echo", content=pieces(), headers=headers)).status_code == 200
+
+
+async def test_a_post_without_a_body_is_a_bad_request_and_not_a_wrong_media_type(client):
+    response = await client.post("/echo")
+    assert (response.status_code, response.json()["code"]) == (422, "bad_request")
+
+
+async def test_a_wrong_method_is_told_the_right_one(client):
+    response = await client.get("/echo")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+async def test_a_log_line_is_json_with_its_service_and_its_request(client, capsys):
+    configure_logs("example")
+    try:
+        await client.post("/echo", json={"text": "hi"}, headers={"x-request-id": "abc"})
+    finally:
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    line = json.loads(capsys.readouterr().out)
+    assert (line["event"], line["service"], line["request_id"], line["status"]) == ("request", "example", "abc", 200)
+
+
+async def test_a_request_id_that_is_too_long_is_replaced(client):
+    response = await client.post("/echo", json={"text": "hi"}, headers={"x-request-id": "a" * 129})
+    assert len(response.headers["x-request-id"]) <= 128
 
 
 async def test_a_strange_request_id_is_replaced(client):

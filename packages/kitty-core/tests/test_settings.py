@@ -19,6 +19,7 @@ def test_a_dot_env_file_is_expanded_and_the_environment_wins(tmp_path, monkeypat
     settings = read_settings(Example, file)
     assert (settings.ex_name, settings.depth) == ("http://box:1", 5)
     assert environment(file)["EX_NAME"] == "http://box:1"
+    assert environment(file)["EX_DEPTH"] == "5"
 
 
 def test_an_alias_is_read_and_an_empty_value_counts_as_unset(tmp_path, monkeypatch):
@@ -34,5 +35,8 @@ def test_a_wrong_value_names_its_variable(monkeypatch):
         read_settings(Example, None)
 
 
-def test_without_a_file_only_the_environment_counts(tmp_path):
-    assert "EX_NAME" not in environment(tmp_path / "missing")
+def test_without_a_file_only_the_environment_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("EX_DEPTH", "5")
+    found = environment(tmp_path / "missing")
+    assert found["EX_DEPTH"] == "5"
+    assert "EX_NAME" not in found

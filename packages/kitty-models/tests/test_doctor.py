@@ -7,7 +7,7 @@ from kitty_models.probe import BackendReport
 from kitty_models.serve import Problem
 from kitty_models.store import InstalledModel
 
-MACHINE = Machine(cores=4, available_bytes=8 * GIB, total_bytes=16 * GIB, load=0.0, architecture="x86_64")
+MACHINE = Machine(cores=4, available_bytes=8 * GIB, total_bytes=16 * GIB, architecture="x86_64", free_cores=4.0)
 ADVICE = Advice("kitty-coder", 4, 8192, "fits")
 SILENT = BackendCheck(("coder", "f16"), False, BackendReport("http://localhost:8082", error="refused"))
 ANSWERING = BackendCheck(("q4",), False, BackendReport("http://localhost:8083", reachable=True))

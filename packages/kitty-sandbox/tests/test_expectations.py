@@ -1,5 +1,7 @@
+import ast
+
 from kitty_sandbox import SandboxRun
-from kitty_sandbox.expectations import base_name, expect
+from kitty_sandbox.expectations import base_name, expect, parse
 
 
 def names(text):
@@ -66,3 +68,15 @@ def test_a_file_that_does_not_parse_is_named_with_its_error():
 
 def test_parameters_are_not_part_of_the_base_name():
     assert base_name("t.py::test_x[a::b[1]]") == "t.py::test_x"
+
+
+def test_parsing_that_another_thread_broke_off_is_tried_again(monkeypatch):
+    real, left = ast.parse, [SystemError("AST constructor recursion depth mismatch")] * 2
+
+    def breaks_off(source):
+        if left:
+            raise left.pop()
+        return real(source)
+
+    monkeypatch.setattr(ast, "parse", breaks_off)
+    assert parse("x = 1").body

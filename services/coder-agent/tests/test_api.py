@@ -9,8 +9,8 @@ import pytest
 
 from coder_agent.testing import running_agent
 from kitty_llm.testing import Reply
-from kitty_sandbox import SandboxStatus
-from kitty_sandbox.testing import ScriptedSandbox
+from kitty_sandbox import CaseResult, SandboxStatus
+from kitty_sandbox.testing import ScriptedSandbox, make_result
 
 REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -52,6 +52,9 @@ def assert_is_problem(response, status, code):
         {"request": "x", "module": "solution.sh"},
         {"request": "x", "module": "test_solution.py"},
         {"request": "x", "module": "queue.py"},
+        {"request": "x", "module": "_pytest.py"},
+        {"request": "x", "module": "__main__.py"},
+        {"request": "x", "module": "__init__.py"},
         {"request": "x", "module": "sol\x00.py"},
         {"request": "x", "files": {"../up.txt": ""}},
         {"request": "x", "files": {"/etc/passwd": ""}},
@@ -63,6 +66,12 @@ def assert_is_problem(response, status, code):
         {"request": "x", "files": {"solution.py": "x = 1"}},
         {"request": "x", "files": {"solution/__init__.py": "def add(a, b): return a + b"}},
         {"request": "x", "files": {"solution.py/x": ""}},
+        {"request": "x", "files": {"solution.so": ""}},
+        {"request": "x", "files": {"solution.pyc": ""}},
+        {"request": "x", "files": {"solution.cpython-311-x86_64-linux-gnu.so": ""}},
+        {"request": "x", "files": {"solution/data.txt": ""}},
+        {"request": "x", "files": {"test_stubs.py/x": ""}},
+        {"request": "x", "files": {"candidate_0/x": ""}},
         {"request": "x", "files": {"y" * 130: ""}},
         {"request": "x", "files": {"/".join("abcdefghijklmn"): ""}},
         {"request": "x", "module": "class.py"},
@@ -70,6 +79,9 @@ def assert_is_problem(response, status, code):
         {"request": "x", "tests": f"from {'a' * 130} import f"},
         {"request": "x", "tests": "from test_helpers import f"},
         {"request": "x", "tests": " "},
+        {"request": "x", "deadline_seconds": 0},
+        {"request": "x", "tests": "x" * 200_001},
+        {"request": "x", "files": {f"{number}.txt": "" for number in range(51)}},
         {"request": "x", "model": "/etc/passwd"},
         {"request": "x", "model": "http://example.com"},
         [],
@@ -124,6 +136,83 @@ def test_the_stream_tells_the_steps_in_order_and_ends_with_the_whole_answer(star
     delivered = [frame for frame in frames if frame["type"] == "code_complete"][-1]
     assert delivered["code"] == frames[-1]["result"]["code"]
     assert frames[-1]["verdict"] == "verified"
+
+
+def frames_of(agent, **body):
+    url = f"{agent.base_url}/api/coding/stream"
+    with httpx.stream("POST", url, json={"request": REQUEST, **body}, timeout=60, trust_env=False) as response:
+        return [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
+
+
+def test_a_stream_that_fails_ends_with_the_error_and_with_the_code_there_is(start):
+    agent, _ = start("unused", model={"html": True})
+    assert (frames_of(agent)[-1]["type"], frames_of(agent)[-1]["code"]) == ("error", "bad_gateway")
+    status = SandboxStatus(False, reason="bubblewrap is not installed.")
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(status=status))
+    last = frames_of(agent)[-1]
+    assert (last["type"], last["code"]) == ("error", "sandbox_unavailable")
+    assert "def add" in last["result"]["code"]
+
+
+def test_a_conversation_is_known_by_its_id_from_the_first_frame_to_the_answer(start):
+    agent, _ = start("Done.", sandbox=ScriptedSandbox())
+    frames = frames_of(agent, conversation_id="talk-7")
+    assert frames[0]["sessionId"] == frames[-1]["result"]["conversation_id"] == "talk-7"
+
+
+def test_the_model_asked_for_is_what_the_server_is_told(start):
+    agent, model = start("Done.", sandbox=ScriptedSandbox())
+    agent.generate(REQUEST, model="another-model")
+    assert {request.body["model"] for request in model.generations} == {"another-model"}
+
+
+ADDED = CaseResult("test_solution.py::test_add_1_2", "passed")
+
+
+@pytest.mark.parametrize("outcome", ["timeout", "killed", "tampered"])
+def test_a_last_run_that_does_not_end_well_is_no_pass_though_every_test_in_it_passed(start, outcome):
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("passed", ADDED), make_result(outcome, ADDED)))
+    answer = agent.generate(REQUEST, tier="fast").json()
+    assert (answer["verdict"], answer["passed"]) == ("tests_failed", False)
+    assert answer["confidence"] < 0.5
+
+
+def test_a_run_that_was_tampered_with_counts_for_nothing(start):
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("tampered", ADDED), make_result("passed", ADDED)))
+    answer = agent.generate(REQUEST, tier="fast", max_refinements=0).json()
+    assert (answer["verdict"], answer["evidence"]["trusted_passed"]) == ("tests_failed", 0)
+
+
+def test_code_that_failed_once_and_passed_once_is_not_verified(start):
+    failed = CaseResult(ADDED.id, "failed", "assert 4 == 3", "AssertionError")
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("failed", failed), make_result("passed", ADDED)))
+    answer = agent.generate(REQUEST, tier="fast", max_refinements=0).json()
+    assert answer["verdict"] == "tests_failed"
+    assert "not constant" in answer["error"]
+
+
+def test_a_sandbox_that_fails_says_nothing_about_the_code(start):
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(*[make_result("infrastructure", reason="No space left.")] * 2))
+    answer = agent.generate(REQUEST, tier="fast", max_refinements=0).json()
+    assert answer["verdict"] == "not_verified"
+    assert "The sandbox failed: No space left." in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("is_available", "is_enabled", "health", "readiness"),
+    [(True, True, "ok", 200), (False, True, "degraded", 503), (False, False, "ok", 200)],
+    ids=["all is well", "no isolation", "nothing is to be run"],
+)
+def test_readiness_asks_for_isolation_only_where_code_is_run(start, is_available, is_enabled, health, readiness):
+    sandbox = ScriptedSandbox(status=SandboxStatus(is_available))
+    agent, _ = start(RIGHT, sandbox=sandbox, sandbox_enabled=is_enabled)
+    answer = agent.get("/readyz")
+    assert (answer.json()["status"], answer.status_code) == (health, readiness)
+
+
+def test_without_a_model_and_without_isolation_health_is_an_error():
+    with running_agent("http://127.0.0.1:9", sandbox=ScriptedSandbox(status=SandboxStatus(False))) as agent:
+        assert agent.get("/healthz").json()["status"] == "error"
 
 
 def test_two_jobs_at_once_do_not_mix_and_health_answers_meanwhile(start):
@@ -192,6 +281,7 @@ def test_a_model_that_is_lost_after_the_code_still_gives_the_code(start):
     response = agent.generate(REQUEST)
     assert response.status_code == 502
     assert "def add" in response.json()["code"]
+    assert response.json()["verdict"] == "not_verified"
 
 
 def test_verified_code_is_not_lost_because_more_tests_could_not_be_written(start):

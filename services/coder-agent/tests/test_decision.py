@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from coder_agent.candidates import Candidate, Check, Row, best, contradicted
-from coder_agent.decision import TIERS, Evidence, decide, refine_target
+from coder_agent.decision import TIERS, Evidence, comparable, decide, refine_target
 
 STANDARD = TIERS["standard"]
 
@@ -95,6 +95,77 @@ def test_a_missing_package_is_avoided_once_unless_the_request_asks_for_it():
     assert decide(replace(seen, refinements=1), STANDARD) == "stop"
 
 
+def test_a_missing_package_is_not_refined_away_where_no_refinement_is_allowed():
+    seen = evidence(candidate(0, row("", "t", missing_modules=("numpy",), loads=False)), trusted=["t"])
+    assert decide(seen, replace(TIERS["fast"], refinements=0)) == "stop"
+
+
+def test_the_deep_tier_writes_tests_again_while_there_are_too_few():
+    few = evidence(candidate(0, row("a b")), generated=["a", "b"], rounds_of_tests=1)
+    assert decide(few, TIERS["deep"]) == "write_tests"
+    enough = evidence(candidate(0, row("a b c")), generated=["a", "b", "c"], rounds_of_tests=1)
+    assert decide(enough, TIERS["deep"]) == "accept"
+
+
+def test_the_majoritys_tests_do_not_speak_for_a_candidate_that_is_outvoted():
+    pool = [candidate(0, row("a b c", "d")), candidate(1, row("a b c", "d")), candidate(2, row("a b c", "d"))]
+    alike = {index: frozenset({index}) for index in range(3)}
+    seen = evidence(*pool, generated=list("abcd"), rounds_of_tests=1, can_compare=True)
+    assert decide(replace(seen, alike={index: frozenset(range(3)) for index in range(3)}), STANDARD) == "accept"
+    assert decide(replace(seen, alike=alike), STANDARD) == "stop"
+
+
+def test_of_two_that_behave_differently_neither_is_backed():
+    pool = [candidate(0, row("t")), candidate(1, row("t"))]
+    alike = {0: frozenset({0}), 1: frozenset({1})}
+    seen = evidence(*pool, trusted=["t"], rounds_of_tests=1, can_compare=True, alike=alike)
+    assert decide(seen, STANDARD) == "write_code"
+
+
+def test_with_the_callers_tests_nothing_is_compared_and_code_that_passes_them_is_accepted():
+    pool = [candidate(0, row("t")), candidate(1, row("t"))]
+    seen = evidence(*pool, trusted=["t"], can_compare=True, has_caller_tests=True)
+    assert decide(seen, STANDARD) == "accept"
+
+
+def test_code_that_passes_every_generated_test_is_accepted_without_a_comparison():
+    pool = [candidate(0, row("a b c")), candidate(1, row("a b c"))]
+    seen = evidence(*pool, generated=list("abc"), rounds_of_tests=1, can_compare=True)
+    assert decide(seen, STANDARD) == "accept"
+
+
+def test_only_candidates_about_as_good_as_the_best_are_compared():
+    good, behind, wrong = row("t a b c", "d"), row("t a", "b c d"), row("a b c", "t d")
+    seen = evidence(
+        candidate(0, good),
+        candidate(1, behind),
+        candidate(2, wrong),
+        candidate(3, good),
+        trusted=["t"],
+        generated=list("abcd"),
+    )
+    assert [c.index for c in comparable(seen)] == [0, 3]
+
+
+def test_tests_that_stand_must_be_at_least_half_of_those_written():
+    pool = [candidate(index, row("a b c", "d e f g")) for index in range(3)]
+    seen = evidence(*pool, generated=list("abcdefg"), rounds_of_tests=1, refinements=2)
+    assert decide(seen, STANDARD) == "stop"
+
+
+def test_one_generated_test_beside_the_examples_must_pass_too():
+    pool = [candidate(index, row("t", "a"), code="def f(): return 0\n") for index in range(3)]
+    assert decide(evidence(*pool, trusted=["t"], generated=["a"], rounds_of_tests=1), STANDARD) == "stop"
+
+
+def test_an_error_that_was_expected_and_did_not_come_is_no_crash():
+    silent = replace(
+        row("t", "a b c d"), checks=row("t", "b c d").checks | {"a": Check(False, "Failed", "DID NOT RAISE")}
+    )
+    seen = evidence(candidate(0, silent), trusted=["t"], generated=list("abcd"), rounds_of_tests=1)
+    assert decide(seen, STANDARD) == "write_code"
+
+
 def test_nothing_is_run_when_running_is_switched_off():
     seen = evidence(candidate(0), rounds_of_tests=1)
     assert decide(seen, replace(STANDARD, runs_code=False)) == "stop"
@@ -118,6 +189,15 @@ def test_trusted_tests_outrank_any_number_of_generated_ones():
 def test_a_generated_test_that_most_candidates_fail_is_dropped():
     pool = [candidate(0, row("a", "b")), candidate(1, row("a", "b")), candidate(2, row("a b"))]
     assert contradicted(pool, ["a", "b"]) == {"b"}
+
+
+def test_a_generated_test_that_half_of_the_candidates_fail_stays():
+    pool = [candidate(index, row("a b")) for index in range(2)] + [candidate(index, row("a", "b")) for index in (2, 3)]
+    assert contradicted(pool, ["a", "b"]) == frozenset()
+
+
+def test_a_candidate_that_loads_is_better_than_one_that_does_not():
+    assert best([candidate(0, row("", "t", loads=False)), candidate(1, row("", "t"))], ["t"], []).index == 1
 
 
 def test_a_refinement_has_no_vote_because_it_repeats_the_bug_it_was_made_from():

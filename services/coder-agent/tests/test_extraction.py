@@ -244,6 +244,31 @@ def test_a_program_with_a_main_keeps_its_start(entry):
     assert extract_module(code, entry).code == code
 
 
+@pytest.mark.parametrize(
+    "torn",
+    ["def f(x):\n    y = 1\n    if x (\n        return 1\n    return y\n", "def f(x):\n    if x:\n"],
+    ids=["amid its body", "at a header"],
+)
+def test_a_whole_definition_outranks_a_torn_one_before_it(torn):
+    assert load(f"{torn}\nOr rather:\n\ndef f(x):\n    return 2\n")["f"](0) == 2
+
+
+def test_a_torn_definition_outranks_whole_lines_that_define_nothing():
+    answer = "def f(x):\n    y = 1\n    if x (\n        return y\n\nx = 3\nprint(x)\n"
+    assert extract_module(answer).names == ("f",)
+
+
+def test_of_two_whole_blocks_the_one_that_defines_more_is_taken():
+    longer = "def h(x):\n    return x + 1\n\n\ndef f(x):\n    return h(x)\n"
+    answer = f"```python\ndef f(x):\n    return x\n```\nWith a helper:\n```python\n{longer}```"
+    assert extract_module(answer, "f").code == longer
+
+
+def test_what_makes_up_all_stays():
+    code = "def names():\n    return ['f']\n\n\ndef f():\n    return 1\n\n\n__all__ = names()\n"
+    assert extract_module(code, "f").code == code
+
+
 def test_a_function_cut_in_its_header_still_compiles():
     module = extract_module("```python\ndef add(a, b):\n    if a:", "add")
     assert module is not None

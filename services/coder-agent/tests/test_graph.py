@@ -42,6 +42,31 @@ def test_right_code_is_verified_by_the_examples(start):
     assert answer["final_answer"] == answer["summary"]
 
 
+def test_a_function_is_accepted_from_a_process_of_its_own_and_a_class_is_not(start):
+    agent, _ = start(coder(RIGHT))
+    assert agent.generate(REQUEST).json()["verdict_strength"] == "split"
+    stack = (
+        "```python\nclass Stack:\n    def __init__(self):\n        self.items = []\n\n"
+        "    def push(self, x):\n        self.items.append(x)\n```"
+    )
+    agent, _ = start(coder(stack))
+    tests = (
+        "from solution import Stack\n\n\ndef test_push():\n    s = Stack()\n    s.push(1)\n    assert s.items == [1]\n"
+    )
+    answer = agent.generate("Write a class Stack with push", tests=tests).json()
+    assert (answer["verdict"], answer["verdict_strength"]) == ("verified", "in-process")
+
+
+def test_an_object_that_equals_everything_is_never_verified(start):
+    forged = (
+        "```python\nclass Any(int):\n    def __eq__(self, other):\n        return True\n\n\n"
+        "def add(a, b):\n    return Any(0)\n```"
+    )
+    agent, _ = start(coder(forged))
+    for request in (REQUEST, BARE_REQUEST):
+        assert agent.generate(request).json()["verdict"] in {"tests_failed", "not_verified"}
+
+
 def test_a_verified_answer_passes_a_plain_pytest_outside(start, tmp_path):
     agent, _ = start(coder(RIGHT))
     answer = agent.generate(BARE_REQUEST).json()
@@ -147,7 +172,10 @@ def test_checks_are_written_without_seeing_the_code(start):
 
 def test_checks_that_a_stub_passes_do_not_verify(start):
     agent, _ = start(
-        coder("```python\ndef add(a, b):\n    return 0\n```", checks="1, -1) == 0\nassert add(0, 0) == 0\n")
+        coder(
+            "```python\ndef add(a, b):\n    return 0\n```",
+            checks="1, -1) == 0\nassert add(0, 0) == 0\nassert add(2, -2) == 0\n",
+        )
     )
     answer = agent.generate(BARE_REQUEST).json()
     assert answer["verdict"] == "not_verified"
@@ -175,6 +203,15 @@ def test_tests_of_the_caller_that_never_call_the_code_prove_nothing(start):
     answer = agent.generate(BARE_REQUEST, tests="import solution\n\n\ndef test_add():\n    assert 1 + 2 == 3\n").json()
     assert answer["verdict"] == "not_verified"
     assert "empty module" in answer["error"]
+
+
+def test_tests_that_import_two_unknown_modules_are_told_to_name_theirs(start):
+    agent, _ = start(coder(RIGHT))
+    tests = "import other\nfrom adder import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
+    answer = agent.generate(BARE_REQUEST, tests=tests).json()
+    assert answer["verdict"] == "not_verified"
+    assert "Your tests import" in answer["error"]
+    assert "`module`" in answer["error"]
 
 
 def test_context_files_can_be_imported(start):

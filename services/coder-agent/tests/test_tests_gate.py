@@ -25,6 +25,15 @@ def test_asserts_in_test_functions_and_lists_are_read():
     assert checks("1. `assert f(1) == 2`\n- assert f(2) == 3\nprose (") == ["assert f(1) == 2", "assert f(2) == 3"]
 
 
+def test_what_was_only_thought_is_not_read():
+    assert checks("<think>\nassert f(1) == 9\n</think>\nassert f(2) == 3") == ["assert f(2) == 3"]
+
+
+def test_no_more_than_asked_for_is_read():
+    written = "\n".join(f"assert f({number}) == 0" for number in range(9))
+    assert len(read_cases(written, "f", (), most=4)) == 4
+
+
 def test_raises_blocks_are_read():
     assert checks("with pytest.raises(ValueError):\n    f(-1)\n") == ["with pytest.raises(ValueError):\n    f(-1)"]
 
@@ -54,7 +63,8 @@ def test_the_delivered_file_is_readable_and_compiles():
     suite = suite.extended(read_cases("assert f('c') == '''x\ny'''", "f", (), most=3))
     text = render_tests(suite, "solution", "f")
     assert text.startswith("import pytest\n\nfrom solution import f\n")
-    assert "def test_f_minus_1_raises_valueerror():" in text
+    assert "# Stated in the request.\ndef test_f_minus_1_raises_valueerror():" in text
+    assert "# Written from the request.\ndef test_f_c():" in text
     assert "'x\\ny'" in text
     assert len([node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]) == 3
 

@@ -74,3 +74,7 @@ def test_raising_the_same_error_is_doing_the_same_and_generators_are_read():
     assert same("def f(x): raise KeyError(x)", "def f(x): return {}[x]", ["f(1)"])
     assert not same("def f(x): raise KeyError(x)", "def f(x): raise ValueError", ["f(1)"])
     assert same("def f(x): yield x", "def f(x): return (i for i in [x])", ["f(1)"])
+
+
+def test_equal_values_of_different_types_are_not_the_same():
+    assert not same("def f(x): return 1", "def f(x): return True", ["f(1)"])

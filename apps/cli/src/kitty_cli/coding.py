@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kitty_cli import exit_codes
+from kitty_cli.caller_tests import read_tests
+from kitty_cli.command_name import command_name
 from kitty_cli.errors import NotConfigured, ServiceIsGone, UsageProblem
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.progress import Display, display_for
@@ -20,6 +22,7 @@ from kitty_cli.sse import Event
 from kitty_cli.visible import visible
 
 DEFAULT_MODULE = "solution.py"
+WHERE_TESTS_ARE = "The tests are not shown: `--out DIR` writes the module and its tests, `--json` gives everything."
 GRACE_SEC = 5.0
 """The service keeps the deadline; the client gives up so much later."""
 
@@ -53,14 +56,16 @@ def read_body(options: CodeOptions) -> dict[str, Any]:
     """The JSON of the request, without the model.
 
     Raises:
-        UsageProblem: the request is empty, or a file cannot be read.
+        UsageProblem: the request is empty, or the test file is of no use.
     """
     request = _read_stdin() if options.request == "-" else options.request
     if not request.strip():
-        raise UsageProblem("The request is empty. Say what the code is to do, for example: kitty-cli code 'fib(n)'")
+        raise UsageProblem(
+            f"The request is empty. Say what the code is to do, for example: {command_name()} code 'fib(n)'"
+        )
     body: dict[str, Any] = {"request": request}
     if options.tests is not None:
-        body["tests"] = _read_text(options.tests)
+        body["tests"] = read_tests(options.tests)
     if options.module is not None:
         body["module"] = plain_module(options.module)
     if options.tier is not None:
@@ -77,18 +82,6 @@ def _read_stdin() -> str:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise UsageProblem(f"The request on stdin is not UTF-8 text: {error}.") from error
-
-
-def _read_text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageProblem(f"--tests {path} is not UTF-8 text: {error}.") from error
-    except OSError as error:
-        raise UsageProblem(f"--tests {path} cannot be read: {error.strerror}.") from error
-    if not text.strip():
-        raise UsageProblem(f"--tests {path} is empty.")
-    return text
 
 
 def _stream(options: CodeOptions, body: Mapping[str, Any]) -> Event:
@@ -110,7 +103,7 @@ def _stream(options: CodeOptions, body: Mapping[str, Any]) -> Event:
             if place.explicit:
                 raise NotConfigured(
                     f"Nothing answers at {place.service.base_url}. Start it, or unset --api, KITTY_API_BASE and "
-                    "CODER_AGENT_BASE: then kitty-cli starts what it needs."
+                    f"CODER_AGENT_BASE: then {command_name()} starts what it needs."
                 ) from error
             if attempt == 2:
                 raise
@@ -135,6 +128,8 @@ def _deliver(options: CodeOptions, body: Mapping[str, Any], last: Event) -> Exit
     elif options.output is Output.TEXT and result:
         is_told_below = last.get("type") == "error" and result.get("error") == last.get("error")
         show_result(dict(result) | ({"error": None} if is_told_below else {}), options.quiet)
+        if result.get("tests") and options.out is None and options.tests is None:
+            display_for(options.quiet).say(WHERE_TESTS_ARE)
     if options.out is not None and result.get("code"):
         for sentence in save_files(options.out, _files(options, body, result)):
             display_for(options.quiet).say(sentence)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kitty_cli.command_name import command_name
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import write_json
 from kitty_cli.running import describe_services, service_line
@@ -57,7 +58,7 @@ def find_problems(models: DoctorReport, sandbox: Mapping[str, Any]) -> list[tupl
         fix = (
             "Start that server, or unset LLAMACPP_*."
             if named
-            else f"Run `kitty-cli models pull {models.default}` (or just `code`, which does it)."
+            else f"Run `{command_name()} models pull {models.default}` (or just `code`, which does it)."
         )
         problems.append((ExitCode.NO_MODEL, f"{models.default}: {models.default_reason}. {fix}"))
     return problems

@@ -11,7 +11,9 @@ READ_BY_THE_SERVICE = ("LLAMACPP_", "CODER_", "SANDBOX_", "KITTY_")
 ALSO_READ = frozenset(
     name for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (proxy, proxy.lower())
 ) | {"XDG_DATA_HOME", "DATABASE_URL"}
-OF_THE_CLIENT = frozenset({"KITTY_API_BASE", "KITTY_API_KEY", "KITTY_PYTHON", "KITTY_BIND", "CODER_AGENT_BASE"})
+OF_THE_CLIENT = frozenset(
+    {"KITTY_API_BASE", "KITTY_API_KEY", "KITTY_COMMAND", "KITTY_PYTHON", "KITTY_BIND", "CODER_AGENT_BASE"}
+)
 """Read here, not by the service we start; KITTY_BIND is always loopback for it."""
 PACKAGES = ("kitty_core", "kitty_llm", "kitty_models", "kitty_sandbox", "coder_agent")
 

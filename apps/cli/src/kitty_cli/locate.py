@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from kitty_cli.client import Service, ask_health
+from kitty_cli.command_name import command_name
 from kitty_cli.errors import UsageProblem
 from kitty_cli.fingerprint import fingerprint
 from kitty_cli.model_plan import ModelPlan, make_plan, pull_what_is_missing
@@ -73,7 +74,7 @@ def _own(plan: ModelPlan, env: Mapping[str, str], say: Say, quiet: bool) -> Dest
             plan = replace(plan, field=plan.start_with)
     plan = pull_what_is_missing(plan, say, quiet)
     if running is None:
-        say("Starting the coder-agent; it stays for the next command (`kitty-cli stop` ends it).")
+        say(f"Starting the coder-agent; it stays for the next command (`{command_name()} stop` ends it).")
     wanted = Wanted(mark, plan.kind, plan.start_with, plan.advised)
     resident = ensure_resident(plan.env, wanted)
     return Destination(Service(resident.base_url, _token(env), log_file()), plan.field, explicit=False)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kitty_cli.command_name import command_name
 from kitty_cli.errors import CliError
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import Output
@@ -44,9 +45,13 @@ def code(
     request: Annotated[str, typer.Argument(metavar="REQUEST|-", help="What the code is to do; - reads it from stdin.")],
     tests: Annotated[Path | None, typer.Option(metavar="FILE", help="Your pytest file; it has the last word.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the module and its tests there.")] = None,
-    tier: Annotated[str | None, typer.Option(metavar="fast|standard|deep", help="How much to spend.")] = None,
+    tier: Annotated[
+        str | None, typer.Option(metavar="fast|standard|deep", help="How much to spend; standard unless named.")
+    ] = None,
     model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
-    module: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the module [solution.py].")] = None,
+    module: Annotated[
+        str | None, typer.Option(metavar="NAME", help="File of the module; else what --tests import, else solution.py.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The whole response as JSON.")] = False,
     output_format: Annotated[Output, typer.Option(help="What goes to stdout.")] = Output.TEXT,
     timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole job.")] = None,
@@ -158,7 +163,7 @@ def _tell(error: CliError, output: Output) -> ExitCode:
 
 def main() -> None:
     try:
-        app(prog_name="kitty-cli")
+        app(prog_name=command_name())
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
 

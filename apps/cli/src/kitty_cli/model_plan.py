@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kitty_cli.command_name import command_name
 from kitty_cli.errors import NoModel, NotConfigured
 from kitty_models.catalogue import SERVER_ALIASES, ModelSpec, find
 from kitty_models.choice import ModelChoice, resolve
@@ -86,7 +87,7 @@ def pull_what_is_missing(plan: ModelPlan, say: Say, quiet: bool) -> ModelPlan:
         installed = [model.alias for model in list_models(model_dir(plan.env)) if model.alias]
         if not plan.advised or not installed:
             where = "where there is a network" if plan.to_pull.size_bytes else "again"
-            raise NoModel(f"{error}\nRun `kitty-cli models pull {plan.to_pull.alias}` {where}.") from error
+            raise NoModel(f"{error}\nRun `{command_name()} models pull {plan.to_pull.alias}` {where}.") from error
         say(f"{plan.to_pull.alias} cannot be had now; using {installed[0]}, which is here.")
         return ModelPlan("embedded", plan.env, plan.field, installed[0], advised=True)
     return plan
@@ -96,7 +97,7 @@ def advised_alias() -> str:
     """The embedded model for this machine."""
     from kitty_models.machine import Machine, choose
 
-    return choose(Machine.inspect()).alias
+    return choose(Machine.inspect(watch_sec=0)).alias
 
 
 def _plan_for_alias(model: str | None, choice: ModelChoice | None, env: Mapping[str, str]) -> ModelPlan:

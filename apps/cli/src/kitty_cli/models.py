@@ -11,7 +11,7 @@ from kitty_cli.render import write_json
 from kitty_core.settings import environment
 from kitty_models.catalogue import CATALOGUE, ModelSpec
 from kitty_models.choice import ModelChoice, resolve
-from kitty_models.machine import Advice, Machine, choose
+from kitty_models.machine import Machine, choose
 from kitty_models.progress import progress_for
 from kitty_models.pull import pull
 from kitty_models.store import is_intact, list_models, model_dir
@@ -67,7 +67,7 @@ def pull_model(name: str | None) -> ExitCode:
 
 def serve_model(name: str | None, port: int) -> ExitCode:
     env = environment()
-    choice = resolve(name or _advice().alias, model_dir(env))
+    choice = resolve(name or _advised_alias(), model_dir(env))
     if choice.path is None:
         raise UsageProblem(f"{name} is a running server already; name an alias or a GGUF file.")
     if choice.spec is not None and not is_intact(choice.spec, choice.path):
@@ -96,11 +96,11 @@ async def _serve(choice: ModelChoice, port: int, key: str | None) -> None:
 
 
 def _to_pull(name: str | None, env: Mapping[str, str]) -> ModelSpec:
-    choice = resolve(name or _advice().alias, model_dir(env))
+    choice = resolve(name or _advised_alias(), model_dir(env))
     if choice.spec is None:
         raise UsageProblem(f"{name} is nothing to pull: name an alias or the URL of a .gguf file.")
     return choice.spec
 
 
-def _advice() -> Advice:
-    return choose(Machine.inspect())
+def _advised_alias() -> str:
+    return choose(Machine.inspect(watch_sec=0)).alias

@@ -12,13 +12,14 @@ from kitty_cli.sse import Event
 from kitty_cli.visible import visible
 
 STEPS = {
-    "plan_start": "planning",
     "code_start": "writing the code",
     "test_start": "writing tests",
     "run_start": "running the tests",
     "refine_start": "refining",
     "summary_start": "summing up",
 }
+PLANNING = "planning"
+"""Begins with its first chunk: where no model is asked for a plan, it takes no time and is not worth a line."""
 
 
 class JobProgress:
@@ -32,13 +33,14 @@ class JobProgress:
         self._prefill = ""
         self._chunks = 0
         self._first_chunk_at: float | None = None
+        self._codes: set[str] = set()
 
     def apply(self, event: Event) -> bool:
-        """Takes an event in; true when a new step began."""
+        """Takes an event in; true when there is something new to say."""
         kind = str(event.get("type", ""))
-        if kind in STEPS:
+        is_news = kind in STEPS or (kind == "plan_chunk" and self.step != PLANNING)
+        if is_news:
             self._begin(kind, event)
-            return True
         if kind.endswith("_chunk"):
             self._prefill = ""
             self._chunks += 1
@@ -47,7 +49,9 @@ class JobProgress:
             self._prefill = _share(event.get("done"), event.get("total"))
         elif kind == "candidate":
             self._candidate = f"candidate {_one_based(event.get('index'))} of {event.get('of')}"
-        return False
+        elif kind in ("code_complete", "refine_complete"):
+            is_news = self._take_code(kind, str(event.get("code") or ""))
+        return is_news
 
     def line(self) -> str:
         """One line: step, candidate, prefill or speed, elapsed."""
@@ -55,13 +59,25 @@ class JobProgress:
         return visible(" · ".join(part for part in parts if part))
 
     def _begin(self, kind: str, event: Event) -> None:
-        self.step = STEPS[kind]
-        self._prefill, self._chunks, self._first_chunk_at = "", 0, None
+        self._enter(STEPS.get(kind, PLANNING))
         if kind == "refine_start" and event.get("iteration") is not None:
             self.step += f" (round {event['iteration']})"
         if kind == "code_start" and event.get("candidate") is not None:
             of = f" of {event['of']}" if event.get("of") else ""
             self._candidate = f"candidate {_one_based(event['candidate'])}{of}"
+
+    def _take_code(self, kind: str, code: str) -> bool:
+        """True when a refinement ended without code, or with code that was there before."""
+        is_new = bool(code) and code not in self._codes
+        self._codes.add(code)
+        if kind != "refine_complete" or is_new:
+            return False
+        self._enter("refining brought nothing new")
+        return True
+
+    def _enter(self, step: str) -> None:
+        self.step = step
+        self._prefill, self._chunks, self._first_chunk_at = "", 0, None
 
     def _speed(self) -> str:
         """Tokens a second: the model's servers send one token a chunk."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kitty_cli.client import ask_health
+from kitty_cli.command_name import command_name
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.locate import named_service
 from kitty_cli.render import write_json
@@ -35,7 +36,7 @@ def show_status(as_json: bool) -> ExitCode:
     for service in services:
         print(service_line(service))
     if not services:
-        print("Nothing is running. `kitty-cli code` starts what it needs.")
+        print(f"Nothing is running. `{command_name()} code` starts what it needs.")
     return ExitCode.VERIFIED
 
 
@@ -49,7 +50,7 @@ def service_line(service: dict[str, Any]) -> str:
         models = ", ".join(f"{role} {state}" for role, state in servers.items() if isinstance(state, str))
         state = f"{health.get('status', 'answers')}, jobs running: {health.get('jobs_running', '?')}"
         state += f", models: {models}" if models else ""
-    origin = f"started {service['started']} by kitty-cli, pid {service['pid']}" if service["pid"] else "not ours"
+    origin = f"started {service['started']} by {command_name()}, pid {service['pid']}" if service["pid"] else "not ours"
     return f"{service['base_url']}: {state} ({origin})"
 
 
@@ -59,5 +60,5 @@ def stop_all() -> ExitCode:
     for resident in stopped:
         print(f"Stopped {resident.base_url} (pid {resident.pid}).")
     if not stopped:
-        print("Nothing that kitty-cli started is running.")
+        print(f"Nothing that {command_name()} started is running.")
     return ExitCode.VERIFIED

@@ -28,33 +28,41 @@ def verdict_words(result: Result) -> str:
 
 
 def evidence_words(result: Result) -> str:
-    """What was run, such as `tests: 2 from examples in the request, 3 generated; agreement 1.00`."""
+    """What was run, such as `tests: 2 from examples in the request, 3 generated; agreement 1.00`.
+
+    One candidate alone agrees with nobody: then nothing is said of agreement.
+    """
     evidence = result.get("evidence")
     if not isinstance(evidence, Mapping):
         return str(evidence or "")
     counted = [f"{evidence[key]} {words}" for key, words in EVIDENCE if evidence.get(key)]
-    tests = f"tests: {', '.join(counted)}" if counted else "no test was run"
+    none = "no test that counts" if evidence.get("generated_written") else "no test was run"
+    tests = f"tests: {', '.join(counted)}" if counted else none
+    told = ("agreement", "mutation_score") if _number(evidence.get("candidates")) > 1 else ("mutation_score",)
     extra = [
-        f"{name.replace('_', ' ')} {evidence[name]:.2f}"
-        for name in ("agreement", "mutation_score")
-        if isinstance(evidence.get(name), int | float)
+        f"{name.replace('_', ' ')} {evidence[name]:.2f}" for name in told if isinstance(evidence.get(name), int | float)
     ]
     return "; ".join([tests, *extra])
 
 
 def cost_words(result: Result) -> str:
-    """Tokens and time, as far as they are known."""
+    """Tokens and time, as far as they are known: of the whole job, else of the model alone."""
     usage = result.get("usage")
     if not isinstance(usage, Mapping):
         return ""
     parts = []
     if usage.get("completion_tokens") is not None:
-        parts.append(f"{usage.get('prefill_tokens', 0)} + {usage['completion_tokens']} tokens")
-    seconds = usage.get("seconds")
-    total = sum(seconds.values()) if isinstance(seconds, Mapping) else seconds
+        parts.append(f"{usage.get('prefill_tokens', 0)} tokens read, {usage['completion_tokens']} written")
+    total, by_step = usage.get("total_seconds"), usage.get("seconds")
     if isinstance(total, int | float):
         parts.append(f"{total:.1f} s")
+    elif isinstance(by_step, Mapping):
+        parts.append(f"{sum(by_step.values()):.1f} s of the model's time")
     return " in ".join(parts)
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0
 
 
 def facts(result: Result) -> list[tuple[str, str]]:

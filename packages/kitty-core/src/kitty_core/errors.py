@@ -3,13 +3,14 @@
 KittyError
 ├─ BadRequest            422 bad_request
 │  └─ UnsupportedMedia   415 unsupported_media_type
+├─ BodyTooSlow           408 request_timeout
 ├─ PayloadTooLarge       413 payload_too_large
 ├─ Unauthorized          401 unauthorized
 ├─ Forbidden             403 forbidden
 └─ ConfigurationError    500 configuration
 
-The docstring is the default message; the class carries its HTTP status and a stable code. `service.create_service`
-installs the one handler that turns any of them into RFC 9457 problem JSON.
+The docstring is the default message; the class carries its HTTP status, a stable code and the headers that go with it.
+`service.create_service` installs the one handler that turns any of them into RFC 9457 problem JSON.
 """
 
 import inspect
@@ -22,6 +23,7 @@ class KittyError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, message: str | None = None, **extra: object) -> None:
         """`extra` holds members that are added to the problem document."""
@@ -55,6 +57,14 @@ class UnsupportedMedia(BadRequest):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class BodyTooSlow(KittyError):
+    """The request body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
 
 
 class PayloadTooLarge(KittyError):

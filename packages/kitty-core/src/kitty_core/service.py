@@ -2,12 +2,16 @@
 
 create_service() gives a FastAPI app with
 - one problem-JSON handler for `KittyError`, validation errors and everything unexpected,
-- a guard in front of all routes: Host allow-list, foreign Origin refused, JSON-only POST, body limit, service token,
+- a guard in front of all routes: Host allow-list, foreign Origin refused, JSON-only POST, size and time of the body,
+  service token,
+- answers that are valid JSON whatever a guest or a model put into them (`wire`),
 - a request id on every request, log line and answer,
 - GET /metrics in the plain exposition format. `/healthz` and `/readyz` are the service's own routes.
 """
 
+import asyncio
 import hmac
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -17,15 +21,26 @@ from uuid import uuid4
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kitty_core.errors import BadRequest, Forbidden, KittyError, PayloadTooLarge, Unauthorized, UnsupportedMedia
+from kitty_core.errors import (
+    BadRequest,
+    BodyTooSlow,
+    Forbidden,
+    KittyError,
+    PayloadTooLarge,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from kitty_core.wire import JsonResponse
 
 log = structlog.get_logger()
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(?::[0-9]*)?")
+"""A name or an address, and maybe a port."""
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -38,6 +53,7 @@ class Guard:
     allowed_hosts: frozenset[str] = LOOPBACK_HOSTS
     """Values of the Host header (without the port) that are served: stops DNS rebinding."""
     max_body_bytes: int = 512 * 1024
+    body_within_sec: float = 30.0
     service_token: str | None = None
     """When set, every path but OPEN_PATHS wants `Authorization: Bearer TOKEN`."""
 
@@ -46,7 +62,7 @@ def create_service(
     title: str, *, guard: Guard, registry: CollectorRegistry, lifespan: Lifespan, version: str
 ) -> FastAPI:
     """A FastAPI app with everything above in place; the caller adds its routers."""
-    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None, default_response_class=JsonResponse)
     app.add_middleware(RequestGuard, guard=guard)
     app.add_middleware(RequestLog)
     app.add_exception_handler(KittyError, _answer_kitty_error)
@@ -60,10 +76,12 @@ def create_service(
     return app
 
 
-def problem(error: KittyError, request_id: str | None = None) -> JSONResponse:
+def problem(error: KittyError, request_id: str | None = None) -> Response:
     """The answer for `error`: its status, problem JSON, and the request id."""
     body = error.to_problem() | ({"request_id": request_id} if request_id else {})
-    return JSONResponse(body, status_code=error.status, media_type="application/problem+json")
+    return JsonResponse(
+        body, status_code=error.status, headers=dict(error.headers), media_type="application/problem+json"
+    )
 
 
 async def _answer_kitty_error(request: Request, error: Exception) -> Response:
@@ -89,7 +107,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         "detail": str(error.detail),
         "code": {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error"),
     }
-    return JSONResponse(
+    return JsonResponse(
         body, status_code=error.status_code, headers=error.headers, media_type="application/problem+json"
     )
 
@@ -108,7 +126,7 @@ class RequestGuard:
         request = Request(scope)
         try:
             self._check(request)
-            body = await self._read_body(request, receive) if request.method in {"POST", "PUT", "PATCH"} else None
+            body = await self._body(request, receive) if request.method in {"POST", "PUT", "PATCH"} else None
         except KittyError as error:
             await problem(error, scope.get("request_id"))(scope, receive, send)
             return
@@ -122,10 +140,17 @@ class RequestGuard:
         if origin is not None and _without_port(origin.partition("://")[2]) not in self.guard.allowed_hosts:
             raise Forbidden(f"The origin {origin!r} is not allowed.")
         token = self.guard.service_token
-        if token is not None and request.url.path not in OPEN_PATHS:
+        if token is not None and request.scope["path"] not in OPEN_PATHS:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), token.encode()):
                 raise Unauthorized
+
+    async def _body(self, request: Request, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self.guard.body_within_sec):
+                return await self._read_body(request, receive)
+        except TimeoutError:
+            raise BodyTooSlow(f"The body did not arrive within {self.guard.body_within_sec:g} s.") from None
 
     async def _read_body(self, request: Request, receive: Receive) -> bytes:
         limit = self.guard.max_body_bytes
@@ -159,10 +184,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _without_port(host: str) -> str:
+    """`host` without its port, in lower case; as a whole where it is no host, so that no list holds it."""
     host = host.strip().lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
+    found = HOST.fullmatch(host)
+    return found.group(1) if found else host
 
 
 class RequestLog:

@@ -14,13 +14,16 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from kitty_models.catalogue import CATALOGUE, GIB, KITTY_CODER, KITTY_CODER_SMALL
+from kitty_models.cpu_use import measure_free_cores
 
 REQUIRED_X86_FLAGS = ("avx2", "fma", "f16c", "bmi2")
 """The engine's wheel is built for these; without them it dies of SIGILL."""
 LARGE_MIN_AVAILABLE_BYTES = 3 * GIB
 LARGE_MIN_CORES = 2
-BUSY_LOAD_SHARE = 2.0
-"""Above this load per core something else is taken to be working."""
+BUSY_FREE_SHARE = 0.25
+"""Where other programs leave less of the cores, one thread is faster than several (docs/decisions/0005)."""
+WATCH_SEC = 0.2
+"""So long the use of the cores is watched."""
 MAX_THREADS = 16
 """More threads wait for memory instead of computing."""
 DEFAULT_N_CTX = 8192
@@ -38,15 +41,19 @@ class Machine:
     available_bytes: int
     """Memory that can be had without swapping, within the cgroup's limit."""
     total_bytes: int
-    load: float
-    """Runnable processes, averaged over one minute."""
     architecture: str
+    free_cores: float | None = None
+    """What other programs leave of the cores just now, our own engine's share counted as free; None: not measured."""
     missing_cpu_flags: tuple[str, ...] = ()
     system: str = "linux"
 
     @classmethod
-    def inspect(cls, cgroup: Path = CGROUP, proc: Path = PROC) -> "Machine":
-        """Looks at this machine."""
+    def inspect(cls, cgroup: Path = CGROUP, proc: Path = PROC, watch_sec: float = WATCH_SEC) -> "Machine":
+        """Looks at this machine.
+
+        Args:
+            watch_sec: how long to watch the cores; blocks that long. 0 where only the model is to be chosen.
+        """
         memory = psutil.virtual_memory()
         limit, used = _cgroup_memory(cgroup)
         available = memory.available if limit is None else min(memory.available, max(0, limit - used))
@@ -54,15 +61,16 @@ class Machine:
             cores=usable_cores(cgroup),
             available_bytes=available,
             total_bytes=memory.total if limit is None else min(memory.total, limit),
-            load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
             architecture=platform.machine().lower(),
+            free_cores=measure_free_cores(watch_sec),
             missing_cpu_flags=missing_cpu_flags(proc),
             system=sys.platform,
         )
 
     @property
     def is_busy(self) -> bool:
-        return self.load > BUSY_LOAD_SHARE * self.cores
+        """Whether other programs want the cores."""
+        return self.free_cores is not None and self.free_cores < BUSY_FREE_SHARE * self.cores
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,7 +116,7 @@ def _model_for(machine: Machine) -> tuple[str, str]:
 
 def _threads_for(machine: Machine) -> tuple[int, str]:
     if machine.is_busy:
-        return 1, f"one thread, because something else is running (load {machine.load:.1f})"
+        return 1, f"one thread, because other programs leave {machine.free_cores:.1f} of {machine.cores} cores"
     threads = max(1, min(machine.cores, MAX_THREADS))
     return threads, f"{threads} thread{'s' if threads > 1 else ''}"
 

@@ -1,6 +1,7 @@
-"""`python -m kitty_sandbox run [--json] [--timeout S] SOLUTION TESTS`
+"""`python -m kitty_sandbox run [--json] [--timeout S] [--profile pure|proc] SOLUTION TESTS`
 
-Runs the pytest file TESTS beside the module SOLUTION in the sandbox. SANDBOX_PY_PATH names the interpreter inside.
+Runs the pytest file TESTS beside the module SOLUTION in the sandbox. SANDBOX_PY_PATH names the interpreter inside,
+SANDBOX_TIER the isolation wanted.
 Exit codes: 0 passed · 1 not passed · 2 usage · 3 no sandbox (or it failed) · 130 interrupted.
 """
 
@@ -11,10 +12,12 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import cast, get_args
 
 from kitty_sandbox import BubblewrapSandbox, InvalidSandboxRun, SandboxLimits, SandboxResult, SandboxRun
 from kitty_sandbox.errors import SandboxUnavailable
 from kitty_sandbox.packages import package_hint
+from kitty_sandbox.port import Profile, SandboxTier
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,16 +26,21 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="run the tests in TESTS against SOLUTION")
     run.add_argument("--json", action="store_true", help="print the whole result as JSON")
     run.add_argument("--timeout", type=float, default=SandboxLimits.timeout_sec, metavar="S", help="default 20")
+    run.add_argument(
+        "--profile", choices=get_args(Profile), default="pure", help="proc: processes and programs may be started"
+    )
     run.add_argument("solution", type=Path, metavar="SOLUTION")
     run.add_argument("tests", type=Path, metavar="TESTS")
     options = parser.parse_args(arguments)
     try:
-        request = _read_run(options.solution, options.tests, options.timeout)
+        request = _read_run(options.solution, options.tests, options.timeout, options.profile)
+        tier = _read_tier()
     except (OSError, UnicodeDecodeError, InvalidSandboxRun) as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        result = asyncio.run(BubblewrapSandbox(python=os.environ.get("SANDBOX_PY_PATH")).run(request))
+        sandbox = BubblewrapSandbox(python=os.environ.get("SANDBOX_PY_PATH"), tier=tier)
+        result = asyncio.run(sandbox.run(request))
     except SandboxUnavailable as error:
         print(error, file=sys.stderr)
         return 3
@@ -42,11 +50,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if result.passed else 3 if result.outcome == "infrastructure" else 1
 
 
-def _read_run(solution: Path, tests: Path, timeout_sec: float) -> SandboxRun:
+def _read_run(solution: Path, tests: Path, timeout_sec: float, profile: Profile) -> SandboxRun:
     if solution.name == tests.name:
         raise InvalidSandboxRun("SOLUTION and TESTS must have different names.")
     files = {path.name: path.read_text(encoding="utf-8") for path in (solution, tests)}
-    return SandboxRun(files, (tests.name,), SandboxLimits(timeout_sec=timeout_sec))
+    return SandboxRun(files, (tests.name,), SandboxLimits(timeout_sec=timeout_sec), profile)
+
+
+def _read_tier() -> SandboxTier:
+    wanted = os.environ.get("SANDBOX_TIER", "full").lower()
+    for tier in get_args(SandboxTier):
+        if tier == wanted:
+            return cast(SandboxTier, tier)
+    raise InvalidSandboxRun(f"SANDBOX_TIER must be one of {', '.join(get_args(SandboxTier))}, not {wanted!r}.")
 
 
 def _to_document(result: SandboxResult) -> dict[str, object]:

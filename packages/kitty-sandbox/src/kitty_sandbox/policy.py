@@ -11,8 +11,9 @@ from typing import Literal
 
 from kitty_sandbox.python_env import PythonEnv
 
-Privilege = Literal["setuid", "userns"]
-"""`setuid`: we are root and the guest becomes an unused uid. `userns`: a user namespace of our own user."""
+Privilege = Literal["setuid", "userns", "own"]
+"""`setuid`: we are root and the guest becomes an unused uid. `userns`: a user namespace of our own user. `own`: our own
+user, without a namespace."""
 
 GUEST_DIR = Path(__file__).parent / "guest"
 GUEST_FILES = tuple(sorted(path.name for path in GUEST_DIR.glob("*.py")))
@@ -52,9 +53,13 @@ def bwrap_argv(bwrap: str, env: PythonEnv, privilege: Privilege) -> list[str]:
     for name, value in ENVIRONMENT.items():
         argv += ["--setenv", name, value]
     argv += _mounts(env)
+    return [*argv, "--chdir", "/kitty", *guest_argv(env)]
+
+
+def guest_argv(env: PythonEnv) -> list[str]:
+    """The guest program, for a working folder that holds `guest`; its own arguments are still to come."""
     # -I would ignore PYTHONHASHSEED; the environment is ours, -S and -s leave out what else -I is for.
-    argv += ["--chdir", "/kitty", env.executable, "-s", "-S", "-B", "-X", "utf8", "-m", "guest"]
-    return argv
+    return [env.executable, "-s", "-S", "-B", "-X", "utf8", "-m", "guest"]
 
 
 def _mounts(env: PythonEnv) -> list[str]:
@@ -75,4 +80,5 @@ def _mounts(env: PythonEnv) -> list[str]:
         argv += ["--ro-bind", str(GUEST_DIR / name), f"/kitty/guest/{name}"]
     for device in DEVICES:
         argv += ["--dev-bind", device, device]  # made read-only by the fork server
+    argv += ["--symlink", "/tmp", "/dev/shm"]  # locks between processes (profile `proc`) are files there
     return [*argv, "--remount-ro", "/"]

@@ -1,9 +1,12 @@
 """What an interpreter needs to run: found by asking it, outside the sandbox (its path is the operator's own setting).
 
-Only its standard library, its shared libraries and pytest become visible inside. With the service's own interpreter the
-service's other packages stay hidden; an interpreter named by SANDBOX_PY_PATH that has pytest brings its packages along.
+Only its standard library, the system's shared libraries and pytest become visible inside. With the service's own
+interpreter the service's other packages stay hidden; one named by SANDBOX_PY_PATH that has pytest brings its packages
+along. Of the folders that other programs use too (/usr/lib) only the libraries are taken where they have a folder of
+their own (/usr/lib/x86_64-linux-gnu on Debian and Ubuntu); elsewhere (/usr/lib64 on Fedora) the whole folder is.
 """
 
+import glob
 import importlib.util
 import json
 import os
@@ -22,6 +25,8 @@ MODULES_DIR = "/kitty/site"
 _PRIVATE = ("/tmp/", "/work/", "/kitty/")
 _SITE_NAMES = {"site-packages", "dist-packages"}
 _LIBRARY_DIRS = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64")
+_SHARED_DIRS = {"/usr/lib", "/lib", "/usr/local/lib"}
+_BESIDE_LIBRARIES = ("locale", "ssl", "terminfo")
 _EXTRAS = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 _INSPECT = """
 import importlib.util, json, os, sys, sysconfig
@@ -80,10 +85,28 @@ def inspect_python(python: str | Path | None) -> PythonEnv:
         executable=found["executable"],
         version=found["version"],
         binds=binds,
-        masks=_masks(found, site_dirs),
+        masks=tuple(mask for mask in _masks(found, site_dirs) if any(mask.startswith(f"{bind}/") for bind in binds)),
         modules=modules,
         site_dirs=site_dirs,
     )
+
+
+def readable_parts(env: PythonEnv) -> tuple[list[str], list[str]]:
+    """What of the host to open where nothing can be hidden by a mount: (files and folders to read, folders to list).
+
+    `masks` are left out by naming everything beside them, at the moment of the call; their names can be listed.
+    """
+    readable = [source for source, _ in env.modules]
+    listable: list[str] = []
+    waiting = [path for path in env.binds if not os.path.islink(path)]
+    while waiting:
+        path = waiting.pop()
+        if any(mask.startswith(f"{path}/") for mask in env.masks):
+            listable.append(path)
+            waiting += [entry.path for entry in os.scandir(path) if not entry.is_symlink()]
+        elif path not in env.masks:
+            readable.append(path)
+    return sorted(readable), sorted(listable)
 
 
 def _ask(python: str) -> dict[str, Any]:
@@ -121,16 +144,24 @@ def _our_pytest() -> tuple[tuple[str, str], ...]:
 
 
 def _binds(found: dict[str, Any], site_dirs: tuple[str, ...]) -> tuple[str, ...]:
-    libraries = [os.path.join(prefix, name) for prefix in found["prefixes"] for name in ("lib", "lib64")]
+    prefixes = [os.path.join(prefix, name) for prefix in found["prefixes"] for name in ("lib", "lib64")]
     if found["executable"].startswith("/nix/store/"):
-        libraries.append("/nix/store")
-    wanted = [*_real_dirs([*libraries, *found["stdlib"], *site_dirs]), found["executable"]]
+        prefixes.append("/nix/store")
     fixed = [path for path in (*_LIBRARY_DIRS, *_EXTRAS) if os.path.lexists(path)]
+    libraries = [part for path in (*_real_dirs(prefixes), *fixed) for part in _libraries_in(path)]
     kept: list[str] = []
-    for path in sorted({*wanted, *fixed}):
+    for path in sorted({*libraries, *_real_dirs([*found["stdlib"], *site_dirs]), found["executable"]}):
         if not any(path.startswith(parent + "/") and not os.path.islink(parent) for parent in kept):
             kept.append(path)
     return tuple(kept)
+
+
+def _libraries_in(path: str) -> list[str]:
+    """`path`, or of a folder that belongs to many programs what the loader of libraries looks for in it."""
+    if path not in _SHARED_DIRS or os.path.islink(path) or not glob.glob("/lib/*-linux-*/libc.so.6"):
+        return [path]
+    beside = [place for name in _BESIDE_LIBRARIES if os.path.exists(place := os.path.join(path, name))]
+    return [*glob.glob(f"{path}/*-linux-*"), *glob.glob(f"{path}/*.so*"), *beside]
 
 
 def _masks(found: dict[str, Any], site_dirs: tuple[str, ...]) -> tuple[str, ...]:

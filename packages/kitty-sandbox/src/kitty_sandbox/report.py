@@ -9,15 +9,13 @@ with code 0, tests that were skipped or left out, an interpreter in which nothin
 It does not stop: a program that finds the channel in its own process and forges a complete, consistent report.
 """
 
-import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kitty_sandbox.expectations import Expectations, base_name
-from kitty_sandbox.packages import PLAIN_NAME
 from kitty_sandbox.port import CaseOutcome, CaseResult, Outcome
+from kitty_sandbox.records import Forged, missing_packages, read_records, readable
 
 HowItEnded = Literal["exited", "timeout", "flood", "report_flood", "not_started"]
 _PHASES = ("setup", "call", "teardown")
@@ -40,10 +38,8 @@ class Verdict:
     reason: str
     cases: tuple[CaseResult, ...] = ()
     missing_modules: tuple[str, ...] = ()
-
-
-class _Forged(Exception):
-    """The report is not one that our reporter can have written."""
+    unfit: str | None = None
+    """Why tests and program cannot run apart, where that was tried and is so."""
 
 
 @dataclass
@@ -58,6 +54,8 @@ class _Case:
 class _Story:
     """The records, sorted. Filling it checks their order and that nothing comes twice."""
 
+    apart: bool = False
+    unfit: str | None = None
     ready: bool = False
     collected: list[str] | None = None
     cases: dict[str, _Case] = field(default_factory=dict)
@@ -77,9 +75,10 @@ class _Story:
             "subtest": self._add_subtest,
             "aborted": self._add_aborted,
             "end": self._add_end,
+            **({"unfit": self._add_unfit} if self.apart else {}),
         }.get(str(kind))
         if handler is None or self.end is not None or (kind != "ready") != self.ready:
-            raise _Forged(f"an unexpected record {kind!r}"[:80])
+            raise Forged(f"an unexpected record {kind!r}"[:80])
         if record.get("missing") is not None:
             self.missing.append(str(record["missing"]))
         handler(record)
@@ -93,68 +92,68 @@ class _Story:
     def _add_collected(self, record: Mapping[str, Any]) -> None:
         ids = record.get("ids")
         if self.collected is not None or not isinstance(ids, list) or len(set(map(str, ids))) != len(ids):
-            raise _Forged("a second or malformed list of tests")
+            raise Forged("a second or malformed list of tests")
         self.collected = [str(item) for item in ids]
         self.cases = {item: _Case() for item in self.collected}
 
     def _add_started(self, record: Mapping[str, Any]) -> None:
         case = self.cases.get(str(record.get("id")))
         if case is None or case.started:
-            raise _Forged("a test that started twice or was never collected")
+            raise Forged("a test that started twice or was never collected")
         case.started = True
 
     def _add_phase(self, record: Mapping[str, Any]) -> None:
         case, when = self.cases.get(str(record.get("id"))), str(record.get("when"))
         if case is None or when not in _PHASES or when in case.phases:
-            raise _Forged("a test result that is doubled or belongs to no test")
+            raise Forged("a test result that is doubled or belongs to no test")
         case.phases[when] = record
 
     def _add_subtest(self, record: Mapping[str, Any]) -> None:
         case = self.cases.get(str(record.get("id")))
         if case is None or record.get("outcome") == "passed":
-            raise _Forged("a part of a test that belongs to no test")
+            raise Forged("a part of a test that belongs to no test")
         case.subtest = case.subtest or record
 
     def _add_aborted(self, record: Mapping[str, Any]) -> None:
         self.aborted = record
         self.errors.append(CaseResult(_text(record, "id"), "error", _text(record, "message"), _name(record)))
 
+    def _add_unfit(self, record: Mapping[str, Any]) -> None:
+        self.unfit = _text(record, "reason")
+
     def _add_end(self, record: Mapping[str, Any]) -> None:
         self.end = record["rc"] if isinstance(record.get("rc"), int) else -1
 
 
-def judge(evidence: Evidence, expected: Expectations, control: str, nonce: str, own_modules: Iterable[str]) -> Verdict:
-    """`control` is the file whose tests must fail, `own_modules` the top-level names among the run's files."""
-    story = _Story()
+def judge(
+    evidence: Evidence,
+    expected: Expectations,
+    control: str,
+    nonce: str,
+    own_modules: Iterable[str],
+    *,
+    apart: bool = False,
+) -> Verdict:
+    """The verdict on one run.
+
+    Args:
+        control: the file whose tests must fail.
+        own_modules: the top-level names among the run's files.
+        apart: the program ran in a process of its own, so that the report is not its word.
+    """
+    story = _Story(apart=apart)
     forged = ""
     try:
-        for record in _records(evidence.report, nonce, complete=evidence.ended == "exited"):
+        for record in read_records(evidence.report, nonce, complete=evidence.ended == "exited"):
             story.add(record)
-    except _Forged as error:
+    except Forged as error:
         forged = str(error)
     if not story.ready and not forged:
         return Verdict("infrastructure", "The sandbox did not start its test runner.")
     cases = tuple(_results(story, control, evidence.ended))
-    known = {*own_modules, *sys.stdlib_module_names}
-    tops = {name.partition(".")[0] for name in story.missing}
-    missing = tuple(sorted(name for name in tops - known if PLAIN_NAME.fullmatch(name)))
+    missing = missing_packages(story.missing, own_modules)
     outcome, reason = _decide(evidence, story, expected, control, forged)
-    return Verdict(outcome, reason, cases, missing)
-
-
-def _records(report: bytes, nonce: str, complete: bool) -> Iterable[Mapping[str, Any]]:
-    lines = report.split(b"\n")
-    rest = lines.pop()
-    if rest and complete:
-        raise _Forged("a record that was cut off")
-    for number, line in enumerate(lines):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _Forged("a line that is not a record") from error
-        if not isinstance(record, dict) or record.get("nonce") != nonce or record.get("seq") != number:
-            raise _Forged("a record without its mark or out of its row")
-        yield record
+    return Verdict(outcome, reason, cases, missing, None if forged else story.unfit)
 
 
 def _decide(
@@ -268,7 +267,7 @@ def _results(story: _Story, control: str, ended: HowItEnded) -> Iterable[CaseRes
         if "teardown" not in case.phases and _outcome(case) == "passed":
             late = ended == "timeout"
             message = "It did not finish within the time limit." if late else "The process ended while this test ran."
-            yield CaseResult(_readable(node_id), "failed", message, "TimeoutError" if late else None)
+            yield CaseResult(readable(node_id), "failed", message, "TimeoutError" if late else None)
             continue
         yield _result(node_id, case)
 
@@ -279,22 +278,17 @@ def _result(node_id: str, case: _Case) -> CaseResult:
     message = _text(told, "message")
     if _ASYNC_HINT in message:
         message = "The test is an async function, which pytest cannot run here; call asyncio.run(...) in a plain test."
-    return CaseResult(_readable(node_id), _outcome(case), message, _name(told), seconds)
+    return CaseResult(readable(node_id), _outcome(case), message, _name(told), seconds)
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
-    return _readable(value[:_MESSAGE_CHARACTERS]) if isinstance(value, str) else ""
+    return readable(value[:_MESSAGE_CHARACTERS]) if isinstance(value, str) else ""
 
 
 def _name(record: Mapping[str, Any]) -> str | None:
     value = record.get("exception")
-    return _readable(value[:200]) if isinstance(value, str) else None
-
-
-def _readable(text: str) -> str:
-    """Without lone surrogates, which JSON can carry and UTF-8 cannot."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return readable(value[:200]) if isinstance(value, str) else None
 
 
 def _first_line(text: str) -> str:

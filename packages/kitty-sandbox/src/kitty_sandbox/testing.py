@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 
 from kitty_sandbox.errors import SandboxUnavailable
-from kitty_sandbox.port import CaseResult, Outcome, SandboxResult, SandboxRun, SandboxStatus
+from kitty_sandbox.port import (
+    CaseResult,
+    Cell,
+    MatrixRow,
+    Outcome,
+    RowOutcome,
+    SandboxMatrix,
+    SandboxResult,
+    SandboxRun,
+    SandboxStatus,
+)
 
 
 def make_result(outcome: Outcome = "passed", *cases: CaseResult, reason: str = "", stdout: str = "") -> SandboxResult:
@@ -18,11 +28,27 @@ def make_result(outcome: Outcome = "passed", *cases: CaseResult, reason: str = "
     )
 
 
-class ScriptedSandbox:
-    """Implements `Sandbox`: gives the results in order (an exception is raised) and keeps the runs it was asked for."""
+def make_row(*cells: Cell, outcome: RowOutcome = "ran", reason: str = "", missing: tuple[str, ...] = ()) -> MatrixRow:
+    """A row that loads where any of its cells ran."""
+    loads = any(cell.outcome != "not_run" for cell in cells)
+    return MatrixRow(cells, loads, outcome, reason or f"Scripted: {outcome}.", missing)
 
-    def __init__(self, *results: SandboxResult | Exception, status: SandboxStatus | None = None) -> None:
+
+class ScriptedSandbox:
+    """Implements `Sandbox`: gives the results in order (an exception is raised) and keeps the runs it was asked for.
+
+    `rows` are the answers to `matrix`: for each call a tuple of one row per candidate, or an exception.
+    """
+
+    def __init__(
+        self,
+        *results: SandboxResult | Exception,
+        status: SandboxStatus | None = None,
+        rows: Iterable[tuple[MatrixRow, ...] | Exception] = (),
+    ) -> None:
         self.runs: list[SandboxRun] = []
+        self.matrices: list[SandboxMatrix] = []
+        self._rows = iter(rows)
         self.status = status or SandboxStatus(True, "scripted", "python", "3.11.0", "Scripted.")
         self._results: Iterable[SandboxResult | Exception] = iter(results)
 
@@ -36,6 +62,19 @@ class ScriptedSandbox:
         if isinstance(result, Exception):
             raise result
         return result
+
+    async def matrix(self, matrix: SandboxMatrix) -> tuple[MatrixRow, ...]:
+        if not self.status.available:
+            raise SandboxUnavailable(self.status.reason, self.status.fix)
+        self.matrices.append(matrix)
+        rows = next(self._rows, None)
+        if rows is None:
+            raise AssertionError(f"The script has no rows for matrix number {len(self.matrices)}.")
+        if isinstance(rows, Exception):
+            raise rows
+        if [len(row.cells) for row in rows] != [len(matrix.checks)] * len(matrix.candidates):
+            raise AssertionError(f"The script's rows do not have the shape of matrix number {len(self.matrices)}.")
+        return rows
 
     async def probe(self) -> SandboxStatus:
         return self.status

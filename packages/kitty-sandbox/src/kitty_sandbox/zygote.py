@@ -15,10 +15,12 @@ import socket
 import subprocess
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kitty_sandbox.guest import folders
+from kitty_sandbox.place import Start
 from kitty_sandbox.port import MIB, SandboxLimits
 from kitty_sandbox.report import HowItEnded
 
@@ -47,23 +49,25 @@ class Ending:
 class Zygote:
     """One fork server. Not for concurrent runs: `pool` lends it to one caller at a time."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, errors: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], control: socket.socket, errors: int, folder: str | None
+    ) -> None:
         self.pid = process.pid
         self.runs = 0
         self.is_sound = True
         """False after anything unexpected: it must not be used again."""
         self._control = control
-        self._close = weakref.finalize(self, _end, process, control, errors)
+        self._close = weakref.finalize(self, _end, process, control, errors, folder)
         self._errors = errors
 
     @classmethod
-    async def start(cls, argv: Sequence[str]) -> "Zygote":
-        """Start `argv CONTROL_FD SETTINGS` (the last word of `argv` is SETTINGS) and wait until it is prepared.
+    async def start(cls, start: Start) -> "Zygote":
+        """Start one with `CONTROL_FD` before the last of its words, and wait until it is prepared.
 
         Raises:
             ZygoteFailed: it ended or stayed silent; carries its standard error.
         """
-        zygote = cls(*_spawn(argv))
+        zygote = cls(*_spawn(start))
         try:
             message, _ = await asyncio.wait_for(zygote._receive(), STARTUP_SEC)
         except (TimeoutError, OSError):
@@ -76,14 +80,17 @@ class Zygote:
             raise ZygoteFailed(said)
         return zygote
 
-    async def run(self, config: Mapping[str, Any], limits: SandboxLimits) -> Ending:
+    async def run(self, config: bytes, limits: SandboxLimits, fence: Sequence[int] = ()) -> Ending:
         """One run to its end. Cancelling kills it; the server is then not sound any more.
+
+        Args:
+            fence: an open `cgroup.procs` that the run enters before anything else, if it has one.
 
         Raises:
             ZygoteFailed: the server itself is gone.
         """
         self.runs += 1
-        watch = self._launch(config, limits)
+        watch = self._launch(config, limits, fence)
         sound, self.is_sound = self.is_sound, False
         try:
             ending = await watch.finish(self._receive)
@@ -102,7 +109,7 @@ class Zygote:
         self.is_sound = False
         return said
 
-    def _launch(self, config: Mapping[str, Any], limits: SandboxLimits) -> "_Watch":
+    def _launch(self, config: bytes, limits: SandboxLimits, fence: Sequence[int]) -> "_Watch":
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             ends = []
             for _ in range(3):
@@ -112,13 +119,13 @@ class Zygote:
                 ends.append((read, write))
             memory = os.memfd_create("sandbox-run")
             theirs.callback(os.close, memory)
-            data = json.dumps(config).encode()
-            while data:
-                data = data[os.write(memory, data) :]
+            while config:
+                config = config[os.write(memory, config) :]
             os.lseek(memory, 0, os.SEEK_SET)
             (out, out_write), (err, err_write), (report, report_write) = ends
             try:
-                socket.send_fds(self._control, [b"run"], [memory, report_write, out_write, err_write])
+                request = json.dumps({"tmpfs_mb": limits.tmpfs_mb}).encode()
+                socket.send_fds(self._control, [request], [memory, report_write, out_write, err_write, *fence])
             except OSError as error:
                 self.is_sound = False
                 raise ZygoteFailed(str(error)) from error
@@ -146,32 +153,33 @@ class Zygote:
         return json.loads(data), list(fds)
 
 
-def _spawn(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket, int]:
-    """The process, our end of its control socket, and the memory file its outputs go to."""
+def _spawn(start: Start) -> tuple[subprocess.Popen[bytes], socket.socket, int, str | None]:
+    """The process, our end of its control socket, the memory file its outputs go to, and its own folder."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     errors = os.memfd_create("zygote-errors", os.MFD_CLOEXEC)
     try:
         process = subprocess.Popen(
-            [*argv[:-1], str(theirs.fileno()), argv[-1]],
+            [*start.argv[:-1], str(theirs.fileno()), start.argv[-1]],
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            env={},
-            cwd="/",
+            env=dict(start.environment or {}),
+            cwd=start.cwd,
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
         )
     except OSError as error:
         ours.close()
         os.close(errors)
+        _remove(start.folder)
         raise ZygoteFailed(str(error)) from error
     finally:
         theirs.close()
     ours.setblocking(False)
-    return process, ours, errors
+    return process, ours, errors, start.folder
 
 
-def _end(process: subprocess.Popen[bytes], control: socket.socket, errors: int) -> None:
+def _end(process: subprocess.Popen[bytes], control: socket.socket, errors: int, folder: str | None) -> None:
     """SIGKILL to the whole group, and reap: bubblewrap's inner half dies with its parent, and its process tree too."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
@@ -179,6 +187,17 @@ def _end(process: subprocess.Popen[bytes], control: socket.socket, errors: int) 
     process.wait()
     control.close()
     os.close(errors)
+    _remove(folder)
+
+
+def _remove(folder: str | None) -> None:
+    """A run that lost its server a moment ago may still be dying, and writing."""
+    for _ in range(100 if folder else 0):
+        with contextlib.suppress(OSError):
+            folders.remove(str(folder))
+        if not os.path.lexists(str(folder)):
+            return
+        time.sleep(0.005)
 
 
 @dataclass

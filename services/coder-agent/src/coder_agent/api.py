@@ -1,13 +1,12 @@
 """The routes. They translate between HTTP and jobs, nothing more."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from coder_agent.settings import Settings
 from coder_agent.state import Task
 from coder_agent.task import module_name_problem, read_task
 from kitty_core.errors import KittyError
+from kitty_core.wire import JsonResponse, to_json
 from kitty_sandbox import Sandbox, SandboxStatus
 
 PING_SEC = 10.0
@@ -114,7 +114,8 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         200 with `verdict` verified, tests_failed, not_verified or budget_exhausted; 503 model_unavailable or
         sandbox_unavailable (the body still has `code` and `tests` where there are any); 504 deadline before any code.
         """
-        job = asyncio.create_task(jobs.run(_task(body, settings), _ids(body, request), lambda event: None))
+        task = await asyncio.to_thread(_task, body, settings)
+        job = asyncio.create_task(jobs.run(task, _ids(body, request), lambda event: None))
         gone = asyncio.create_task(_disconnected(request))
         try:
             await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +128,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
     @router.post("/api/coding/stream")
     async def stream(body: CodingRequest, request: Request) -> Response:
         """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
-        task = _task(body, settings)
+        task = await asyncio.to_thread(_task, body, settings)
         return StreamingResponse(
             _events(jobs, task, _ids(body, request)),
             media_type="text/event-stream",
@@ -155,6 +156,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
             },
             "embedded_model": backends.embedded.default if backends.embedded else None,
             "jobs_running": jobs.running,
+            "jobs_queued": jobs.queued,
         }
 
     @router.get("/readyz")
@@ -162,7 +164,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         """200 when a job could run now: a model answers and the sandbox isolates; else 503 with the reason."""
         health = await healthz()
         is_ready = health["status"] == "ok" and "ok" in health["llm_servers"].values()
-        return JSONResponse(health, status_code=200 if is_ready else 503)
+        return JsonResponse(health, status_code=200 if is_ready else 503)
 
     return router
 
@@ -199,10 +201,10 @@ def _ids(body: CodingRequest, request: Request) -> Ids:
 
 def _response(answer: Answer) -> Response:
     if answer.error is None:
-        return JSONResponse(dict(answer.body))
+        return JsonResponse(dict(answer.body))
     # Here `code` is the program, as in every answer that holds one; the stable code is `verdict` and `error_code`.
     body = {**answer.error.to_problem(), **answer.body, "error_code": answer.error.code}
-    return JSONResponse(body, status_code=answer.error.status, media_type="application/problem+json")
+    return JsonResponse(body, status_code=answer.error.status, media_type="application/problem+json")
 
 
 async def _disconnected(request: Request) -> None:
@@ -211,9 +213,10 @@ async def _disconnected(request: Request) -> None:
 
 
 async def _end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel each once. Being cancelled meanwhile, again and again as a left stream is, is not passed on to them."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait(tasks)
 
 
 async def _events(jobs: Jobs, task: Task, ids: Ids) -> AsyncIterator[str]:
@@ -258,4 +261,4 @@ def _last_event(job: "asyncio.Task[Answer]") -> dict[str, Any]:
 
 
 def _frame(event: dict[str, Any]) -> str:
-    return f"data: {json.dumps(event)}\n\n"
+    return f"data: {to_json(event)}\n\n"

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from coder_agent.source_text import tree_of
+
 MOST_SIGNATURE_CHARS = 160
 LEAST_VOTERS = 3
 """Samples that a majority needs; two that agree may share one mistake."""
@@ -76,12 +78,15 @@ class Candidate:
 
     @property
     def form(self) -> str:
-        """Equal for candidates that differ in comments, docstrings and layout alone."""
-        tree = ast.parse(self.code)
+        """Equal for candidates that differ in comments, docstrings and layout alone; the code where it is too deep."""
+        tree = tree_of(self.code)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node):
                 node.body = node.body[1:]
-        return ast.dump(tree)
+        try:
+            return ast.dump(tree)
+        except RecursionError:
+            return self.code
 
     def with_row(self, row: Row) -> "Candidate":
         """The same candidate with what a run showed."""

@@ -8,6 +8,8 @@ import builtins
 import keyword
 from dataclasses import dataclass
 
+from coder_agent.source_text import tree_of
+
 UNREADABLE = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 """What parsing, evaluating or writing back a piece of text may raise."""
 LONGEST = 4000
@@ -38,7 +40,7 @@ def parsed(source: str) -> ast.Module | None:
     if len(source) > LONGEST:
         return None
     try:
-        tree = ast.parse(source)
+        tree = tree_of(source)
     except UNREADABLE:
         return None
     return tree if _is_shallow(tree) else None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from coder_agent.candidates import Candidate
 from coder_agent.examples import Reading
+from coder_agent.source_text import tree_of
 from coder_agent.state import Task
 
 
@@ -14,7 +15,7 @@ def settled(reading: Reading, candidates: Sequence[Candidate]) -> Reading:
     if not candidates or (reading.entry and (reading.signature or reading.is_class)):
         return reading
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    defined = [node for node in ast.parse(candidates[0].code).body if isinstance(node, kinds)]
+    defined = [node for node in tree_of(candidates[0].code).body if isinstance(node, kinds)]
     named = [n for n in defined if n.name == reading.entry or (not reading.entry and not n.name.startswith("_"))]
     if not named:
         return reading
@@ -34,17 +35,7 @@ def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 def with_tested_name(reading: Reading, task: Task) -> Reading:
     """The reading with the names the caller's tests import from the module."""
-    try:
-        tree = ast.parse(task.caller_tests or "")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return reading
-    names = [
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == task.module_name
-        for alias in node.names
-        if alias.name != "*"
-    ]
+    names = task.imports.get(task.module_name, ())
     if not names or reading.entry in names:
         return reading
     return replace(reading, entry=names[0], signature=", ".join(names), is_class=names[0][:1].isupper())

@@ -11,8 +11,10 @@ After every step `decide`, a pure function of the evidence, names the next one. 
 LangGraph.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -55,8 +57,23 @@ def next_step(state: CodingState) -> str:
     return STEPS.get(action, action)
 
 
-async def run_graph(graph: Graph, task: Task, means: Means) -> AsyncIterator[tuple[PartKind, Any]]:
-    """Run one job: yields `("custom", event)` as things happen, and `("values", state)` after each step."""
+async def run_graph(graph: Graph, task: Task, means: Means, on_part: Callable[[PartKind, Any], None]) -> None:
+    """Run one job: `on_part("custom", event)` as things happen, and `on_part("values", state)` after each step.
+
+    When the caller is cancelled, this returns only after the step that runs has ended. LangGraph is told once: a second
+    cancel while it ends its steps makes it leave them running.
+    """
+    running = asyncio.create_task(_pass_on(graph, task, means, on_part))
+    try:
+        await asyncio.shield(running)
+    finally:
+        running.cancel()
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
+
+
+async def _pass_on(graph: Graph, task: Task, means: Means, on_part: Callable[[PartKind, Any], None]) -> None:
     stream = graph.astream(
         CodingState(task=task),
         context=means,
@@ -65,7 +82,7 @@ async def run_graph(graph: Graph, task: Task, means: Means) -> AsyncIterator[tup
         config={"recursion_limit": MOST_STEPS},
     )
     async for part in stream:
-        yield cast(PartKind, part["type"]), part["data"]
+        on_part(cast(PartKind, part["type"]), part["data"])
 
 
 def _node(step: Step) -> Any:

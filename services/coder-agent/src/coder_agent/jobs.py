@@ -3,8 +3,10 @@ response of the contract. Every way in runs jobs through `Jobs.run`.
 """
 
 import asyncio
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -19,7 +21,7 @@ from coder_agent.errors import (
     PromptTooLong,
     SandboxIsUnavailable,
 )
-from coder_agent.graph import build_graph, run_graph
+from coder_agent.graph import PartKind, build_graph, run_graph
 from coder_agent.metrics import Metrics
 from coder_agent.nodes import Means, evidence_of
 from coder_agent.settings import Settings
@@ -31,6 +33,8 @@ from kitty_sandbox import Sandbox, SandboxUnavailable
 
 log = structlog.get_logger()
 Listener = Callable[[dict[str, Any]], None]
+MOST_AT_ONCE = max(4, 2 * len(os.sched_getaffinity(0)))
+"""Jobs that run at the same time; more would only slow each other down."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Progress:
 
 
 class Jobs:
-    """Runs jobs, any number at once."""
+    """Runs jobs, `MOST_AT_ONCE` at a time; the others wait, and the first to come is the first to run."""
 
     def __init__(self, backends: Backends, sandbox: Sandbox, settings: Settings, metrics: Metrics) -> None:
         self._backends = backends
@@ -67,17 +71,27 @@ class Jobs:
         self._settings = settings
         self._metrics = metrics
         self._graph = build_graph()
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.running = 0
+        self.queued = 0
         self.last_active = time.monotonic()
+        metrics.jobs_running.set_function(lambda: self.running)
+        metrics.jobs_queued.set_function(lambda: self.queued)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no job."""
+        return not self.running and not self.queued
 
     async def run(self, task: Task, ids: Ids, listener: Listener) -> Answer:
-        """Run one job to its end. Cancelling the call stops the model and the sandbox.
+        """Run one job to its end, when its turn has come; its deadline counts from now.
+
+        Cancelling the call stops the model and the sandbox, and only then does it return.
 
         Args:
             listener: called with every event of the contract but the last (`complete` or `error`), in order.
         """
         progress = Progress(CodingState(task=task))
-        self._enter()
         listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
         outcome = "internal"
         try:
@@ -97,7 +111,7 @@ class Jobs:
         error: KittyError | None = None
         try:
             async with asyncio.timeout(task.deadline_sec) as deadline:
-                async with self._backends.job(task.model):
+                async with self._turn(), self._backends.job(task.model):
                     await self._follow(task, listener, progress)
         except TimeoutError:
             if not deadline.expired():
@@ -120,6 +134,20 @@ class Jobs:
             raise error or KittyError("The job ended without an answer.")
         return Answer(self._body(ids, progress, report), error)
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        self.queued += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self.queued -= 1
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+            self._turns.release()
+
     async def _follow(self, task: Task, listener: Listener, progress: Progress) -> None:
         means = Means(
             writer=self._backends.roles.start_job(task.model),
@@ -128,11 +156,14 @@ class Jobs:
             emit=listener,
             observe=lambda step, seconds: self._metrics.step_seconds.labels(step=step).observe(seconds),
         )
-        async for kind, data in run_graph(self._graph, task, means):
+
+        def on_part(kind: PartKind, data: Any) -> None:
             if kind == "custom":
                 listener(data)
             else:
                 progress.state = data
+
+        await run_graph(self._graph, task, means, on_part)
 
     def _body(self, ids: Ids, progress: Progress, report: Report) -> dict[str, Any]:
         state = progress.state
@@ -170,12 +201,7 @@ class Jobs:
             "sandbox_tier": report.sandbox_tier,
         }
 
-    def _enter(self) -> None:
-        self.running += 1
-        self._metrics.jobs_running.inc()
-
     def _leave(self, ids: Ids, progress: Progress, outcome: str) -> None:
-        self.running -= 1
         self.last_active = time.monotonic()
         seconds = time.perf_counter() - progress.started
         self._count(progress.state, outcome, seconds)
@@ -183,7 +209,6 @@ class Jobs:
 
     def _count(self, state: CodingState, outcome: str, seconds: float) -> None:
         metrics = self._metrics
-        metrics.jobs_running.dec()
         metrics.requests.labels(verdict=outcome).inc()
         metrics.latency.observe(seconds)
         metrics.generation_seconds.observe(seconds)

@@ -91,7 +91,7 @@ async def serve(settings: Settings) -> None:
 async def _stop_when_idle(server: uvicorn.Server, jobs: Jobs, idle_sec: float | None) -> None:
     while idle_sec is not None:
         await asyncio.sleep(min(IDLE_LOOK_SEC, idle_sec))
-        if not jobs.running and time.monotonic() - jobs.last_active > idle_sec:
+        if jobs.is_idle and time.monotonic() - jobs.last_active > idle_sec:
             log.info("idle_stop", seconds=idle_sec)
             server.should_exit = True
             return

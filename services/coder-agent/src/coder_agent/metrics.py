@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from kitty_sandbox import Sandbox, SandboxResult, SandboxRun, SandboxStatus
+from kitty_sandbox import MatrixRow, Sandbox, SandboxMatrix, SandboxResult, SandboxRun, SandboxStatus
 
 SECONDS = (0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 
@@ -29,6 +29,7 @@ class Metrics:
         self.sandbox_seconds = Histogram("sandbox_run_seconds", "Seconds of a sandbox run", buckets=SECONDS, **on)
         self.sandbox_runs = Counter("sandbox_runs_total", "Sandbox runs", ["outcome"], **on)
         self.jobs_running = Gauge("jobs_running", "Jobs running now", **on)
+        self.jobs_queued = Gauge("jobs_queued", "Jobs that wait for their turn", **on)
 
 
 class MeteredSandbox:
@@ -44,6 +45,10 @@ class MeteredSandbox:
         self._metrics.sandbox_seconds.observe(result.seconds)
         self._metrics.sandbox_runs.labels(outcome=result.outcome).inc()
         return result
+
+    async def matrix(self, matrix: SandboxMatrix) -> tuple[MatrixRow, ...]:
+        """As the sandbox within."""
+        return await self._inner.matrix(matrix)
 
     async def probe(self) -> SandboxStatus:
         """As the sandbox within."""

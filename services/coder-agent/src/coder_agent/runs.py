@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from coder_agent.candidates import Candidate, Check, Row
+from coder_agent.source_text import BYTE_ORDER_MARK
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite, render_tests
 from coder_agent.variation import comparison_file, varied_calls
@@ -41,7 +42,8 @@ async def compare_candidates(
 
 
 def sandbox_run(task: Task, code: str, tests: dict[str, str]) -> SandboxRun:
-    """The files of a run: the caller's context files, the module, the tests."""
+    """The files of a run: the caller's context files, the module, the tests (without a byte order mark)."""
+    tests = {path: text.removeprefix(BYTE_ORDER_MARK) for path, text in tests.items()}
     files = {**task.files, task.module: code, **tests}
     return SandboxRun(files=files, tests=tuple(tests), limits=SandboxLimits(timeout_sec=task.timeout_sec))
 

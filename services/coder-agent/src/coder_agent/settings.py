@@ -46,7 +46,7 @@ class Settings(KittySettings):
     sandbox_py_path: str = ""
     """Python interpreter inside the sandbox; empty: the service's own."""
     sandbox_tier: SandboxTier = "full"
-    """The strongest isolation to use: `full` adds Landlock where the kernel has it; /healthz shows what is in force."""
+    """Isolation. `full` gives way to `ns-only` where it must; `landlock` also to no namespaces (safety.md)."""
 
     llamacpp_n_ctx: int = Field(default=4096, ge=512)
     """Context size where the server cannot be asked; then a token counts as 3 characters."""

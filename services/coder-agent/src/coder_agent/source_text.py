@@ -1,9 +1,32 @@
 """Python source as written: whether it compiles, what it names, and the text of each of its statements."""
 
 import ast
+import re
 import symtable
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+BYTE_ORDER_MARK = "\ufeff"
+LONGEST_PARSED = 20_000
+"""Characters that are parsed to find imports: parsing holds Python's lock, so it must be brief."""
+PARSED_AGAIN = 10
+IMPORT_LINE = re.compile(
+    r"^(?:import[ \t]+\w[\w., \t]*|from[ \t]+[\w.]+[ \t]+import[ \t]+(?:\w[\w., \t]*|\([^()]*\)[ \t]*))(?:#.*)?\r?$",
+    re.MULTILINE,
+)
+
+
+def tree_of(source: str) -> ast.Module:
+    """The syntax tree of `source`, as `ast.parse`, which in Python 3.11 may fail when two threads parse at once.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it has none.
+    """
+    for _ in range(PARSED_AGAIN):
+        with suppress(SystemError):  # "AST constructor recursion depth mismatch": the threads share a counter
+            return ast.parse(source)
+    return ast.parse(source)
 
 
 def compiled(source: str) -> ast.Module:
@@ -14,7 +37,7 @@ def compiled(source: str) -> ast.Module:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(source)
+        tree = tree_of(source)
         compile(tree, "<candidate>", "exec")
     return tree
 
@@ -25,6 +48,28 @@ def parse(source: str) -> ast.Module | None:
         return compiled(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def imports_in(source: str) -> Mapping[str, tuple[str, ...]]:
+    """The modules that `source` imports, each with the names taken from it; none where it cannot be read.
+
+    Of a long source only the import lines at its left margin count.
+    """
+    source = source.removeprefix(BYTE_ORDER_MARK)
+    if len(source) > LONGEST_PARSED:
+        source = "\n".join(IMPORT_LINE.findall(source))
+    try:
+        tree = tree_of(source if len(source) <= LONGEST_PARSED else "")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = (alias.name for alias in node.names if alias.name != "*")
+            found[node.module] = (*found.get(node.module, ()), *names)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name: found.get(alias.name, ()) for alias in node.names}
+    return found
 
 
 def names_in(statement: str) -> tuple[tuple[str, ...], frozenset[str]]:

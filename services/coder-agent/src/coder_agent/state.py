@@ -30,6 +30,8 @@ class Task:
     limits: Limits
     module: str = "solution.py"
     caller_tests: str | None = None
+    imports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The modules that the caller's tests import, each with the names taken from it."""
     files: Mapping[str, str] = field(default_factory=dict)
     tier: str = "standard"
     model: str | None = None

@@ -3,24 +3,30 @@
 Raises `BadRequest` where the files, the module and the tests could not lie in one folder.
 """
 
-import ast
 import keyword
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from coder_agent.decision import Limits
 from coder_agent.runs import caller_file, sandbox_run
+from coder_agent.source_text import BYTE_ORDER_MARK, imports_in
 from coder_agent.state import Task
 from kitty_core.errors import BadRequest
 from kitty_sandbox import InvalidSandboxRun
 
 DEFAULT_MODULE = "solution.py"
 PLAIN_MODULE = re.compile(r"[A-Za-z_]\w{0,75}\.py", re.ASCII)
-TEST_LIBRARIES = frozenset({"pytest", "hypothesis", "numpy", "__future__"})
-TAKEN_IN_THE_SANDBOX = frozenset({"conftest", "guest", "iniconfig", "packaging", "pluggy", "py", "pygments", "pytest"})
+TEST_LIBRARIES = frozenset({"_pytest", "pytest", "hypothesis", "numpy", "__future__"})
+TAKEN_IN_THE_SANDBOX = frozenset(
+    {"_pytest", "conftest", "guest", "iniconfig", "packaging", "pluggy", "py", "pygments", "pytest"}
+)
+TAKEN_BY_THE_JOB = re.compile(r"candidate_\d+|test_comparison|test_stubs")
+"""Modules of the runs that compare candidates and that try the tests on stubs."""
+IMPORTABLE = frozenset({"", ".py", ".pyc", ".so"})
+"""Suffixes of what Python may import in place of a module."""
 
 
 def read_task(
@@ -42,12 +48,14 @@ def read_task(
     Raises:
         BadRequest: the module's name cannot be imported, or a file stands in its way.
     """
+    imports = imports_in(caller_tests or "")
     task = Task(
         request=request,
         limits=replace(limits, refinements=refinements, runs_code=runs_code),
-        module=module or _tested_module(caller_tests, files) or DEFAULT_MODULE,
+        module=module or _tested_module(imports, files) or DEFAULT_MODULE,
         caller_tests=caller_tests,
-        files=files,
+        imports=imports,
+        files={path: _without_mark(path, text) for path, text in files.items()},
         tier=tier,
         model=model,
         timeout_sec=timeout_sec,
@@ -57,15 +65,10 @@ def read_task(
     return task
 
 
-def imported_modules(tests: str | None) -> set[str]:
-    """Top-level names of everything `tests` imports; none where it cannot be read."""
-    return {name.split(".")[0] for name in _imports(tests)}
-
-
 def module_name_problem(module: str) -> str | None:
     """Why `module` cannot be the file to write, or None."""
     stem = module.removesuffix(".py")
-    if not PLAIN_MODULE.fullmatch(module) or keyword.iskeyword(stem):
+    if not PLAIN_MODULE.fullmatch(module) or keyword.iskeyword(stem) or stem.startswith("__"):
         return "must be a plain file name such as solution.py"
     if stem.startswith("test_") or stem in TAKEN_IN_THE_SANDBOX:
         return "must not be the name of a test file or of a package that runs the tests"
@@ -77,9 +80,8 @@ def module_name_problem(module: str) -> str | None:
 def _check_names(task: Task) -> None:
     if problem := module_name_problem(task.module):
         raise BadRequest(f"module: {task.module!r} {problem}")
-    own = {task.module_name, task.module, task.tests_file, caller_file(task)}
     for path in task.files:
-        if PurePosixPath(path).parts[0] in own:
+        if _stands_in_the_way(path, task):
             raise BadRequest(f"files: {path!r} stands in the way of a file the job writes itself")
     try:
         sandbox_run(task, "", {task.tests_file: "", caller_file(task): ""})
@@ -87,23 +89,23 @@ def _check_names(task: Task) -> None:
         raise BadRequest(f"files: {error}") from error
 
 
-def _tested_module(tests: str | None, files: Mapping[str, str]) -> str | None:
+def _stands_in_the_way(path: str, task: Task) -> bool:
+    """Whether `path` could be imported for a module that the job writes itself, or takes its place."""
+    first = PurePosixPath(path).parts[0]
+    name = first.partition(".")[0]
+    own = {task.module_name, task.tests_file.removesuffix(".py"), caller_file(task).removesuffix(".py")}
+    is_own = name in own or TAKEN_BY_THE_JOB.fullmatch(name) is not None
+    return is_own and PurePosixPath(first).suffix in IMPORTABLE
+
+
+def _without_mark(path: str, text: str) -> str:
+    """A Python file without its byte order mark; data stay as they are."""
+    return text.removeprefix(BYTE_ORDER_MARK) if path.endswith(".py") else text
+
+
+def _tested_module(imports: Iterable[str], files: Mapping[str, str]) -> str | None:
     """The one module the tests import that is neither Python's, a test library's, nor among `files`."""
     given = {PurePosixPath(path).parts[0].removesuffix(".py") for path in files}
     known = sys.stdlib_module_names | TEST_LIBRARIES | given
-    unknown = [name for name in _imports(tests) if name.split(".")[0] not in known]
+    unknown = [name for name in imports if name.split(".")[0] not in known]
     return f"{unknown[0]}.py" if len(unknown) == 1 and unknown[0].isidentifier() else None
-
-
-def _imports(tests: str | None) -> list[str]:
-    try:
-        tree = ast.parse(tests or "")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    names: dict[str, None] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names[node.module] = None
-        elif isinstance(node, ast.Import):
-            names.update(dict.fromkeys(alias.name for alias in node.names))
-    return list(names)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from coder_agent.examples import Case, called_name, case_from_assert, raising_case
 from coder_agent.extraction import strip_thinking
+from coder_agent.source_text import tree_of
 
 STUBS = {
     "raises": "def {name}(*args, **kwargs): raise NotImplementedError",
@@ -154,7 +155,7 @@ def _statements(text: str) -> list[ast.stmt]:
     """Top-level statements of what parses: the whole text, else block by block, else line by line."""
     text = re.sub(r"^[ \t]*(?:```|~~~).*$", "", text, flags=re.MULTILINE)
     try:
-        return ast.parse(text).body
+        return tree_of(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass
     found: list[ast.stmt] = []
@@ -162,7 +163,7 @@ def _statements(text: str) -> list[ast.stmt]:
         line = re.sub(r"^[ \t]*(?:\d+[.)]|[-*])?[ \t]*`?", "", line).rstrip("` \t")
         if line.startswith("assert "):
             try:
-                found += ast.parse(line).body
+                found += tree_of(line).body
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue
     return found
@@ -208,12 +209,12 @@ def _is_aside(node: ast.stmt) -> bool:
 
 
 def _names(check: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(tree_of(check)) if isinstance(node, ast.Name)}
 
 
 def _key(case: Case) -> str:
     """Equal for cases that make the same call, however it is spelt: a second one repeats or contradicts the first."""
-    return ast.unparse(ast.parse(case.call or case.check))
+    return ast.unparse(tree_of(case.call or case.check))
 
 
 def _is_tautology(case: Case, entry: str) -> bool:
@@ -244,7 +245,7 @@ def _indented(source: str) -> str:
     """`source` one level in; lines inside a string literal stay as they are."""
     inside = {
         line
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(tree_of(source))
         if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno
         for line in range(node.lineno + 1, node.end_lineno + 1)
     }

@@ -8,6 +8,8 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from coder_agent.cases import parsed_expression
+
 MOST_CALLS = 12
 
 
@@ -51,7 +53,7 @@ def outcomes(module):
 
 def _variants(call: str) -> list[str]:
     try:
-        node = ast.parse(call, mode="eval").body
+        node = parsed_expression(call)
         if not isinstance(node, ast.Call) or node.keywords:
             return []
         values = [ast.literal_eval(argument) for argument in node.args]
@@ -62,7 +64,7 @@ def _variants(call: str) -> list[str]:
             for other in _others(value)
         ]
         return [f"{name}({', '.join(map(repr, arguments))})" for arguments in changed]
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+    except (ValueError, TypeError, RecursionError, MemoryError):
         return []
 
 

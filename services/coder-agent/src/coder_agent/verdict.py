@@ -15,7 +15,7 @@ from coder_agent.decision import LEAST_GENERATED, Evidence, is_backed, is_outvot
 from coder_agent.examples import Reading
 from coder_agent.runs import CALLER_PREFIX, caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
-from coder_agent.task import imported_modules
+from coder_agent.task import TEST_LIBRARIES
 from coder_agent.tests_gate import Suite, render_tests, stub_file, survivors
 from kitty_sandbox import Sandbox, SandboxResult, package_hint
 
@@ -38,7 +38,7 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     files = {task.tests_file: rendered}
     if task.caller_tests:
         files = {caller_file(task): task.caller_tests} | (files if delivered.cases else {})
-    result = await sandbox.run(sandbox_run(task, chosen.code, files))
+    result = await sandbox.run(replace(sandbox_run(task, chosen.code, files), split=True))
     final = chosen.with_row(row_of(result, task, delivered))
     counting = [*evidence.trusted, *kept]
     passed = result.passed and all(passed_of(run, counting) == len(counting) for run in (chosen, final))
@@ -117,10 +117,12 @@ def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, pass
 
 
 def _explain(task: Task, verdict: str, result: SandboxResult, evidence: Evidence, kept: list[str]) -> str | None:
-    if result.missing_modules and (own := imported_modules(task.caller_tests) & set(result.missing_modules)):
-        return f"Your tests import {', '.join(sorted(own))}; the module here is {task.module}. Name it with `module`."
     if result.missing_modules:
-        hints = "\n".join(package_hint(name) for name in result.missing_modules)
+        imported = {name.partition(".")[0] for name in task.imports}
+        other = ", ".join(sorted(imported & set(result.missing_modules) - TEST_LIBRARIES))
+        if other and task.module_name not in imported:
+            return f"Your tests import {other}; the module here is {task.module}. Name it with `module`."
+        hints = "\n".join(_hint(name) for name in result.missing_modules)
         return f"The sandbox lacks the package(s) {', '.join(result.missing_modules)}. To add them:\n{hints}"
     if verdict == "tests_failed":
         failed = next((case for case in result.cases if case.outcome != "passed"), None)
@@ -130,6 +132,13 @@ def _explain(task: Task, verdict: str, result: SandboxResult, evidence: Evidence
     if verdict == "not_verified":
         return f"The sandbox failed: {result.reason}" if result.outcome == "infrastructure" else _doubt(evidence, kept)
     return None
+
+
+def _hint(module: str) -> str:
+    try:
+        return package_hint(module)
+    except ValueError:
+        return f"{module!r} is not the name of a package."
 
 
 def _doubt(evidence: Evidence, kept: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 It prepares pytest once, says `ready` on the control socket, and then serves one request after the other:
 
-    request: 4 descriptors (configuration, report, standard output, standard error)
+    request: the most that may be written, and 4 descriptors (configuration, report, standard output, standard error);
+             with a cgroup for the run a fifth, its list of processes
     answer:  `started` with the pidfd of the run's first process, then `ended` with its exit code
 
 Each run is a fork in namespaces of its own that gives up its power (`confine`) before the guest's code comes in.
@@ -15,6 +16,7 @@ import functools
 import json
 import os
 import platform
+import signal
 import site
 import socket
 import sys
@@ -22,8 +24,10 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from . import confine, syscalls
+from . import confine, folders, syscalls
 
+HEAD = 10
+"""Digits at the start of a configuration: the size of its first part. The second is read when it is wanted."""
 Mode = Callable[[Mapping[str, Any], dict[str, Any], int], NoReturn]
 """Called with the settings, the configuration and the report's descriptor, in the fork, in its own namespaces."""
 
@@ -31,31 +35,56 @@ Mode = Callable[[Mapping[str, Any], dict[str, Any], int], NoReturn]
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings: dict[str, Any] = json.loads(sys.argv[2])
-    syscalls.die_with_parent()
+    os.umask(0o022)
+    if settings["private"] is None:
+        syscalls.die_with_parent()
+        _serve_all(control, settings)
+        return
+    # Nobody else would remove the folder when the agent is killed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    syscalls.die_with_parent(signal.SIGTERM)
+    try:
+        _serve_all(control, settings)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        folders.remove(settings["private"])
+
+
+def _serve_all(control: socket.socket, settings: dict[str, Any]) -> None:
     _prepare_interpreter(settings)
-    from . import prepared, together  # only now: pytest must be found by the new path
+    from . import cells, prepared, split, together  # only now: pytest must be found by the new path
 
     for device in settings["devices"]:
         syscalls.bind_read_only(device)
     if settings["namespaces"]:
         syscalls.mount_tmpfs(settings["tmp"], "size=1m,mode=0700")
     pytest = prepared.PreparedPytest(settings["work"], settings["tmp"])
-    modes: dict[str, Mode] = {"tests": functools.partial(together.run, pytest)}
+    modes: dict[str, Mode] = {
+        "tests": functools.partial(together.run, pytest),
+        "split": functools.partial(split.run, pytest),
+        "cells": cells.run,
+    }
     if settings["namespaces"]:
         syscalls.unmount(settings["tmp"])
     settings["filters"] = confine.filters()
     settings["seccomp"] = bool(settings["filters"])
+    settings["server"] = os.getpid()
     _say(control, "ready", python=platform.python_version())
     own = os.pidfd_open(os.getpid())
     while True:
-        request, fds, _, _ = socket.recv_fds(control, 64, 4)
+        request, fds, _, _ = socket.recv_fds(control, 64, 5)
         if not request:
             return
-        _serve(control, own, settings, fds, modes)
+        _serve(control, own, settings, json.loads(request)["tmpfs_mb"], fds, modes)
 
 
 def _serve(
-    control: socket.socket, own: int, settings: Mapping[str, Any], fds: list[int], modes: Mapping[str, Mode]
+    control: socket.socket,
+    own: int,
+    settings: Mapping[str, Any],
+    tmpfs_mb: int,
+    fds: list[int],
+    modes: Mapping[str, Mode],
 ) -> None:
     if settings["namespaces"]:
         # One process can fork into many process trees: back to its own (twice without that is refused), then a new one.
@@ -64,24 +93,38 @@ def _serve(
     pid = os.fork()
     if pid == 0:
         _be_the_run(settings, fds, modes)
-    for fd in fds:
-        os.close(fd)
     pidfd = os.pidfd_open(pid)
     socket.send_fds(control, [json.dumps({"kind": "started"}).encode()], [pidfd])
-    os.close(pidfd)
+    if settings["private"] is not None:
+        folders.watch(pidfd, control.fileno(), settings["tmp"], tmpfs_mb << 20, fds[3])
+    for fd in (pidfd, *fds):
+        os.close(fd)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if settings["private"] is not None:
+        folders.empty(settings["work"])
+        folders.empty(settings["tmp"])
     _say(control, "ended", code=code if code >= 0 else 128 - code)
+
+
+def _read(fd: int, start: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (chunk := os.pread(fd, size - len(data), start + len(data))):
+        data += chunk
+    return data
 
 
 def _be_the_run(settings: Mapping[str, Any], fds: list[int], modes: Mapping[str, Mode]) -> NoReturn:
     """The child: never returns, whatever happens."""
     exit_now = os._exit  # bound before the guest's code can put another in its place
     try:
-        config_fd, report_fd, output, errors = fds
+        config_fd, report_fd, output, errors, *fence = fds
+        for fd in fence:
+            os.write(fd, b"0")
         os.dup2(output, 1)
         os.dup2(errors, 2)
-        with open(config_fd, encoding="utf-8") as file:
-            run = json.load(file)
+        size = int(os.pread(config_fd, HEAD, 0))
+        run = json.loads(_read(config_fd, HEAD, size))
+        run["later"] = lambda: json.loads(_read(config_fd, HEAD + size, os.fstat(config_fd).st_size))
         confine.enter_namespaces(settings)
         modes[run["mode"]](settings, run, report_fd)
     except BaseException:  # noqa: BLE001 - told on standard error; without a first record it is our failure

@@ -16,10 +16,10 @@ import pytest
 from _pytest.config import Config, _prepareconfig
 from _pytest.main import Session
 
-from . import reporter
+from . import reporter, syscalls
 
 ARGUMENTS = (
-    "-q", "--tb=short", "--no-header", "--color=no", "--capture=no",
+    "-q", "--tb=no", "--no-header", "--color=no", "--capture=no",
     "--noconftest", "-c", "/dev/null", "--import-mode=importlib",
     "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception",
     "-p", "no:junitxml", "-p", "no:pastebin", "-p", "no:doctest", "-p", "no:faulthandler", "-p", "no:stepwise",
@@ -70,11 +70,14 @@ class PreparedPytest:
         self._session = Session.from_config(self._config)
         self._config.hook.pytest_sessionstart(session=self._session)
         gc.collect()
+        syscalls.trim_memory()
         gc.freeze()
 
-    def run(self, tests: list[str], control: str, send: reporter.Send) -> int:
-        """Collect and run `tests` and the file `control`; the exit code as pytest gives it."""
+    def run(self, tests: list[str], control: str, send: reporter.Send, plugin: object | None = None) -> int:
+        """Collect and run `tests` and the file `control`, with one more `plugin`; the exit code as pytest gives it."""
         self._plugin.begin(send, control)
+        if plugin is not None:
+            self._config.pluginmanager.register(plugin)
         self._config.args = [*tests, control]
         session = self._session
         try:

@@ -57,7 +57,7 @@ def describe(error: BaseException, text: str | None = None) -> dict[str, Any]:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a guest's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - a guest's __str__ may raise anything
         return "(its text could not be read)"
 
 
@@ -67,7 +67,7 @@ def _describe_info(info: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
         return describe(error.__cause__)
     try:
         text = info.exconly()
-    except Exception:  # noqa: BLE001 - a guest's __str__ may raise anything
+    except BaseException:  # noqa: BLE001 - a guest's __str__ may raise anything
         text = None
     return describe(error, text)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 from collections.abc import Sequence
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x08000000, 0x20000000, 0x40000000
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _CAPABILITY_VERSION_3, _CAPABILITIES = 0x20080522, 64
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 
@@ -69,9 +70,21 @@ def unmount(path: str) -> None:
     _check(_libc.umount2(path.encode(), 0), f"unmount {path}")
 
 
-def die_with_parent() -> None:
-    """SIGKILL for this process when the thread that started it ends."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(9), 0, 0, 0), "pdeathsig")
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """This signal for this process when the thread that started it ends; a change of user undoes it."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "pdeathsig")
+
+
+def leave_no_core() -> None:
+    """A crash of this process writes no core dump and starts no program of the host that would; an exec undoes it."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "dumpable")
+
+
+def trim_memory() -> None:
+    """Give memory that was freed back to the kernel, where the C library can (glibc)."""
+    trim = getattr(_libc, "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def drop_capabilities() -> None:
@@ -92,11 +105,15 @@ def landlock_abi() -> int:
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)))
 
 
-def restrict_files(readable: Sequence[str], writable: str, *, execute: bool) -> None:
+def restrict_files(
+    readable: Sequence[str], writable: str, *, execute: bool, listable: Sequence[str] = (), scoped: bool = True
+) -> None:
     """Landlock, for good: read below `readable`, write below `writable` and to /dev/null, no TCP; needs no_new_privs.
 
     Args:
         execute: whether programs below `readable` may be started.
+        listable: folders below which names can be listed, though files need not be readable.
+        scoped: no signal to a process and no connection to an abstract socket outside either, where the ABI has that.
 
     Raises:
         OSError: the kernel has no Landlock (ENOSYS), or refuses.
@@ -105,13 +122,13 @@ def restrict_files(readable: Sequence[str], writable: str, *, execute: bool) -> 
     if abi < 1:
         raise OSError(errno.ENOSYS, "landlock is missing")
     handled = (1 << next(bits for least, bits in _FILE_RIGHTS if abi >= least)) - 1
-    attributes = (ctypes.c_uint64 * 3)(handled, _NET_TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
+    attributes = (ctypes.c_uint64 * 3)(handled, _NET_TCP if abi >= 4 else 0, _SCOPES if abi >= 6 and scoped else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = int(_libc.syscall(_LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), 0))
     _check(min(ruleset, 0), "landlock_create_ruleset")
     read = _READ_FILE | _READ_DIR | (_EXECUTE if execute else 0)
     of_a_file = _READ_FILE | _WRITE_FILE | _TRUNCATE | _EXECUTE
-    rules = [(path, read) for path in readable]
+    rules = [(path, read) for path in readable] + [(path, _READ_DIR) for path in listable]
     rules += [(writable, handled & ~(_EXECUTE | _MAKE_CHAR | _MAKE_BLOCK))]
     rules += [("/dev/null", handled & (_READ_FILE | _WRITE_FILE | _TRUNCATE))]
     for path, allowed in rules:

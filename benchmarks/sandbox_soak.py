@@ -14,9 +14,10 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,17 +71,18 @@ async def soak(sandbox: BubblewrapSandbox, runs: int, seen: Callable[[], None] =
     """`runs` runs of all kinds, one after the other; `seen` is called after each."""
     await _runs_of_all_kinds(sandbox, len(PROGRAMS) * 2)  # what is loaded once is loaded now
     sandbox.close()
-    before, start, began = _Traces.now(), _rss_mb(), time.monotonic()
-    wrong, worst = 0, 0.0
-    async for outcome, result in _many(sandbox, runs):
-        wrong += result.outcome != outcome
-        if outcome == "timeout":
-            worst = max(worst, result.seconds - DEADLINE_SEC)
-        seen()
-    seconds = time.monotonic() - began
-    sandbox.close()
-    gc.collect()
-    after = _Traces.now()
+    with _own_temporary_folder() as folder:
+        before, start, began = _Traces.now(folder), _rss_mb(), time.monotonic()
+        wrong, worst = 0, 0.0
+        async for outcome, result in _many(sandbox, runs):
+            wrong += result.outcome != outcome
+            if outcome == "timeout":
+                worst = max(worst, result.seconds - DEADLINE_SEC)
+            seen()
+        seconds = time.monotonic() - began
+        sandbox.close()
+        gc.collect()
+        after = _Traces.now(folder)
     return Soak(
         runs=runs,
         seconds=round(seconds, 1),
@@ -148,13 +150,25 @@ class _Traces:
     files: set[str]
 
     @classmethod
-    def now(cls) -> "_Traces":
+    def now(cls, folder: str) -> "_Traces":
         return cls(
             descendants(),
             set(Path("/proc/self/mountinfo").read_text().splitlines()),
             set(os.listdir("/proc/self/fd")),
-            {name for name in os.listdir("/tmp") if name.startswith("kitty-")},
+            set(os.listdir(folder)),
         )
+
+
+@contextmanager
+def _own_temporary_folder() -> Iterator[str]:
+    """Where this process alone makes its temporary files, so that those of others do not count."""
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="kitty-soak-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = usual
 
 
 def _rss_mb() -> float:

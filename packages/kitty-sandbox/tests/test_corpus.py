@@ -31,8 +31,15 @@ def stage(request):
 
 
 @pytest.fixture(scope="module")
-def seen(stage):
+def answer(stage):
     return stage.run()
+
+
+@pytest.fixture
+def seen(answer):
+    if "failed" in answer:
+        pytest.skip("the stage did not run, which has a test of its own")
+    return answer
 
 
 def test_the_corpus_is_large_enough_and_each_attack_is_of_a_known_group():
@@ -42,8 +49,10 @@ def test_the_corpus_is_large_enough_and_each_attack_is_of_a_known_group():
     assert len(LEGIT) == 7
 
 
-def test_the_stage_is_the_one_that_was_asked_for(seen):
-    assert (seen["status"]["available"], seen["status"]["sandbox_tier"], seen["tiers"]) == (True, "full", ["full"])
+def test_the_stage_is_the_one_that_was_asked_for(answer):
+    assert "failed" not in answer, answer["failed"]
+    assert (answer["status"]["available"], answer["status"]["sandbox_tier"]) == (True, "full")
+    assert answer["tiers"] == ["full"]
 
 
 def test_no_attack_leaves_a_process_behind(seen):

@@ -436,6 +436,22 @@ def test_threads():
     assert result.passed, result
 
 
+MANY_THREADS = """
+import threading, time
+for _ in range(160): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print("started", flush=True)
+input()
+"""
+
+
+def test_threads_that_the_user_runs_elsewhere_leave_a_run_its_own(plain):
+    with subprocess.Popen([sys.executable, "-c", MANY_THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as busy:
+        assert busy.stdout.readline() == b"started\n"
+        result = asyncio.run(plain.run(make_run(HONEST["asyncio and threads"])))
+        busy.kill()
+    assert result.passed, result
+
+
 def living():
     """Each living process and its parent; zombies count as gone."""
     parents = {}
@@ -463,7 +479,8 @@ async def wait_until(condition, seconds=5):
 
 
 AGENT = """
-import asyncio, sys
+import asyncio, os, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: os.fork() or time.sleep(60))
 from kitty_sandbox import BubblewrapSandbox, SandboxRun
 async def main():
     sandbox = BubblewrapSandbox(python=sys.argv[2] or None, bwrap=sys.argv[1], tier="landlock", workers=1)
@@ -498,6 +515,24 @@ async def test_when_the_agent_is_killed_its_runs_end_and_their_folders_go(
         agent.wait()
     assert await wait_until(lambda: not pair & living().keys(), 2)
     assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()), 2)
+
+
+async def test_a_fork_of_the_agent_that_keeps_its_sockets_keeps_no_run_alive(
+    refusing_bwrap, python, folder_of_an_agent
+):
+    with start_agent(refusing_bwrap, python, folder_of_an_agent) as agent:
+        assert await wait_until(lambda: list(folder_of_an_agent.glob("kitty-run-*/tmp/x")))
+        pair = below(agent.pid)
+        agent.send_signal(signal.SIGUSR1)
+        assert await wait_until(lambda: len(below(agent.pid)) == 3)
+        (copy,) = below(agent.pid) - pair
+        agent.kill()
+        agent.wait()
+    try:
+        assert await wait_until(lambda: not pair & living().keys(), 2)
+        assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()), 2)
+    finally:
+        os.kill(copy, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -82,7 +82,7 @@ def test_a(): assert asyncio.run(work()) == (b"5\\n", None)
 @pytest.mark.parametrize("tests", HONEST.values(), ids=HONEST)
 async def test_an_honest_program_with_processes_passes(sandbox, tests):
     result = await sandbox.run(make_run(tests))
-    assert result.passed, result
+    assert result.passed, [case.message for case in result.cases]
 
 
 async def test_the_same_is_refused_in_the_profile_pure(sandbox):
@@ -194,7 +194,7 @@ def test_a():
     before, most, _ = await watch(task)
     result = task.result()
     assert not result.passed
-    assert 8 < most <= 33
+    assert most == (16 if NO_CGROUP else 32)
     assert started_by(os.getpid()).keys() == before.keys()
     assert (await sandbox.run(make_run(HONEST["fork"]))).passed
 

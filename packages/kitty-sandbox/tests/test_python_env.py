@@ -1,5 +1,6 @@
 """Interpreters other than the service's own, made here without any download."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kitty_sandbox import BubblewrapSandbox, SandboxRun, SandboxUnavailable
-from kitty_sandbox.python_env import PYTEST_MODULES, inspect_python
+from kitty_sandbox.python_env import PYTEST_MODULES, PythonEnv, inspect_python, readable_parts
 
 RUN = SandboxRun({"test_a.py": "from wings import fly\ndef test_a(): assert fly() == 1\n"}, ("test_a.py",))
 
@@ -55,3 +56,32 @@ def test_only_pytest_and_what_it_needs_is_taken_from_the_service():
     assert env.site_dirs == ()
     assert not any("site-packages" in path for path in env.binds)
     assert str(Path.home()) not in env.binds
+
+
+def test_where_nothing_can_be_mounted_over_it_what_is_beside_a_mask_is_named(tmp_path):
+    for name in ("lib/python3/os.py", "lib/python3/json/x.py", "lib/python3/site-packages/secret.py", "lib/libc.so"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "link").symlink_to("lib")
+    binds = (str(tmp_path / "lib"), str(tmp_path / "link"))
+    env = PythonEnv("python", "3.12.1", binds, (str(tmp_path / "lib/python3/site-packages"),), (("/x/pytest", ""),), ())
+    readable, listable = readable_parts(env)
+    names = ["lib/libc.so", "lib/python3/json", "lib/python3/os.py"]
+    assert {str(tmp_path / name) for name in names} | {"/x/pytest"} == set(readable)
+    assert listable == [str(tmp_path / "lib"), str(tmp_path / "lib/python3")]
+
+
+@pytest.mark.skipif(not list(Path("/lib").glob("*-linux-*/libc.so.6")), reason="libraries have no folder of their own")
+def test_of_the_systems_library_folder_only_the_libraries_are_visible():
+    tests = """
+import os
+def test_a(): assert set(os.listdir("/usr/lib")) <= {KEPT} | {name for name in os.listdir("/usr/lib") if ".so" in name}
+def test_b():
+    import ctypes, ctypes.util, lzma, sqlite3, ssl, zlib
+"""
+    kept = {"locale", "ssl", "terminfo", *(path.name for path in Path("/usr/lib").glob("*-linux-*"))}
+    stdlib = {path.name for path in Path("/usr/lib").glob("python3.*")}
+    run = SandboxRun({"test_a.py": tests.replace("{KEPT}", repr(kept | stdlib))}, ("test_a.py",))
+    result = asyncio.run(BubblewrapSandbox().run(run))
+    assert result.passed, result
+    assert len(os.listdir("/usr/lib")) > len(kept | stdlib)

@@ -200,7 +200,9 @@ def test_what_was_asked_of_the_kernel_cannot_be_taken_back(machine, profile, hos
 def test_leases_watches_and_larger_pipes_are_refused(machine, profile, host_files):
     judge = Judge(machine, profile, host_files)
     assert {judge("fcntl", 3, command) for command in (1024, 1026, 1031)} == {EPERM}
-    assert {judge("fcntl", 3, command) for command in (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032)} == {ALLOW}
+    assert {judge("fcntl", 3, command) for command in (0, 1, 2, 3, 4, 5, 36, 1030, 1032)} == {ALLOW}
+    locks = {judge("fcntl", 3, command) for command in (6, 7, 37, 38)}
+    assert locks == {IGNORE if profile == "pure" else ALLOW}
 
 
 @every_filter

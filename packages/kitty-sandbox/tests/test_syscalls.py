@@ -53,8 +53,12 @@ def in_child(function, *arguments):
 
 def become_able():
     """Root already is; anybody else becomes root of a user namespace."""
-    if os.getuid() != 0:
+    user, group = os.getuid(), os.getgid()
+    if user != 0:
         syscalls.unshare(NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
 
 
 def own_mounts():
@@ -130,6 +134,7 @@ def test_set_namespace_goes_back():
         become_able()
         pid = os.fork()  # stays in the namespace of before
         if pid == 0:
+            syscalls.die_with_parent()
             signal.pause()
         before = ipc_namespace()
         syscalls.unshare(syscalls.CLONE_NEWIPC)
@@ -149,10 +154,7 @@ def test_set_namespace_refuses_a_descriptor_that_is_none():
 def test_one_process_forks_into_many_process_trees():
     """What the fork server does: back to its own tree, then a new one; twice without the way back is refused."""
 
-    def child():
-        become_able()
-        if os.getuid() != 0:
-            return [1, 1, 1, "EINVAL"]
+    def server():
         own, seen = os.pidfd_open(os.getpid()), []
         for _ in range(3):
             syscalls.set_namespace(own, syscalls.CLONE_NEWPID)
@@ -166,6 +168,11 @@ def test_one_process_forks_into_many_process_trees():
         except OSError as error:
             seen.append(errno.errorcode[error.errno])
         return seen
+
+    def child():
+        become_able()
+        syscalls.unshare(syscalls.CLONE_NEWPID)  # a tree that belongs to the own user namespace
+        return in_child(server)
 
     assert in_child(child) == [1, 1, 1, "EINVAL"]
 
@@ -340,10 +347,20 @@ def test_trim_memory_gives_freed_memory_back():
     assert in_child(child) == [1000, True]
 
 
+def test_drop_bounding_set_keeps_what_the_process_has_itself():
+    def child():
+        become_able()
+        syscalls.drop_bounding_set()
+        return [int(status_of("CapBnd"), 16), int(status_of("CapEff"), 16) != 0]
+
+    assert in_child(child) == [0, True]
+
+
 def test_drop_capabilities_leaves_none():
     def child():
         become_able()
         before = int(status_of("CapEff"), 16) != 0
+        syscalls.drop_bounding_set()
         syscalls.drop_capabilities()
         seen = [before, *(int(status_of(f"Cap{kind}"), 16) for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb"))]
         try:

@@ -31,13 +31,21 @@ def stage(request):
 
 
 @pytest.fixture(scope="module")
-def seen(stage):
+def answer(stage):
     return stage.run(*CORE)
 
 
-def test_the_result_says_which_tier_it_was(stage, seen):
-    assert (seen["status"]["available"], seen["status"]["sandbox_tier"]) == (True, stage.tier)
-    assert set(seen["tiers"]) == {stage.tier}
+@pytest.fixture
+def seen(answer):
+    if "failed" in answer:
+        pytest.skip("the stage did not run, which has a test of its own")
+    return answer
+
+
+def test_the_result_says_which_tier_it_was(stage, answer):
+    assert "failed" not in answer, answer["failed"]
+    assert (answer["status"]["available"], answer["status"]["sandbox_tier"]) == (True, stage.tier)
+    assert answer["tiers"] == [stage.tier]
 
 
 def test_nothing_is_left_over(seen):

@@ -12,7 +12,6 @@ There is no quota of disk space: what a program writes is looked at twenty times
 What really holds is found out by the probe.
 """
 
-import contextlib
 import json
 import os
 import tempfile
@@ -89,13 +88,9 @@ def make_place(
     }
     if tier == "landlock":
         argv = guest_argv(env)
-        readable, listable = readable_parts(env)
+        settings.update(devices=[])
         if privilege == "setuid":
-            _refuse_closed(
-                readable, "SANDBOX_PY_PATH to an interpreter that everybody can read, such as /usr/bin/python3"
-            )
-            _refuse_closed([os.path.join(tempfile.gettempdir(), "x")], "TMPDIR to a folder that everybody may enter")
-        settings.update(readable=readable, listable=listable, devices=[])
+            _refuse_closed(env)
     else:
         argv = bwrap_argv(bwrap, env, privilege)
     if "network" in without:
@@ -154,12 +149,14 @@ def _furnish(place: Place, folder: str) -> Start:
     if place.privilege == "setuid":
         for path in (folder, work, site):
             os.chmod(path, 0o711 if path == folder else 0o755)
+    readable, listable = readable_parts(place.env)
     settings = {
         **place.settings,
         "private": folder,
         "work": work,
         "tmp": tmp,
-        "readable": [*place.settings["readable"], work, site, *DEVICES],
+        "readable": [*readable, work, site, *DEVICES],
+        "listable": listable,
         "paths": [site],
         "site_dirs": [sources.get(path, path) for path in place.env.site_dirs],
     }
@@ -167,12 +164,15 @@ def _furnish(place: Place, folder: str) -> Start:
     return Start((*place.argv, json.dumps(settings)), start, environment, folder)
 
 
-def _refuse_closed(paths: list[str], what_helps: str) -> None:
-    """Raises `SandboxUnavailable` for the first folder on the way to one of `paths` that others may not enter."""
-    on_the_way = {parent for path in paths for parent in Path(os.path.realpath(path)).parents}
-    for folder in sorted(on_the_way):
-        with contextlib.suppress(OSError):
-            if not folder.stat().st_mode & 0o001:
+def _refuse_closed(env: PythonEnv) -> None:
+    """Raises `SandboxUnavailable` where another user could not get to the interpreter or to its own folder."""
+    sources = [*env.binds, *(source for source, _ in env.modules)]
+    for paths, what_helps in (
+        (sources, "SANDBOX_PY_PATH to an interpreter that everybody can read, such as /usr/bin/python3"),
+        ([os.path.join(tempfile.gettempdir(), "x")], "TMPDIR to a folder that everybody may enter"),
+    ):
+        for folder in sorted({parent for path in paths for parent in Path(os.path.realpath(path)).parents}):
+            if folder.exists() and not folder.stat().st_mode & 0o001:
                 raise SandboxUnavailable(
                     f"Without namespaces the program runs as another user, and {folder} is closed to others.",
                     f"Set {what_helps}.",

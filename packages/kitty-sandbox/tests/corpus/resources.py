@@ -160,7 +160,7 @@ def memory_of_landlock_rules():
     return made
 
 
-@_alone(None, hole="fcntl locks are allowed, and RLIMIT_LOCKS binds nobody since Linux 2.4")
+@_alone(None)
 def memory_of_record_locks():
     """A lock on every second byte is a piece of kernel memory each."""
     paths = [f"{bait('folder')}/lock-{number}" for number in range(50)]
@@ -174,7 +174,7 @@ def memory_of_record_locks():
     return is_locked_for_others(paths[0]) and f"{made} locks"
 
 
-@_alone(hole="RLIMIT_SIGPENDING is left as it is")
+@_alone()
 def timers():
     """Each is kernel memory; RLIMIT_SIGPENDING counts them, and is as large as the machine by itself."""
     libc, timer = ctypes.CDLL(None), ctypes.c_void_p()

@@ -36,6 +36,8 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     settings: dict[str, Any] = json.loads(sys.argv[2])
     os.umask(0o022)
+    if "capabilities" not in settings["without"]:
+        syscalls.drop_bounding_set()  # here, once: a run has no right to it any more when it has changed its user
     if settings["private"] is None:
         syscalls.die_with_parent()
         _serve_all(control, settings)

@@ -20,6 +20,7 @@ from typing import Any
 from . import seccomp, syscalls
 
 _MIB = 1024 * 1024
+_RLIMIT_SIGPENDING = 11  # the module `resource` does not name it
 _NOBODY = 65534
 _LEAST_MB = 128
 """Address space below which an interpreter is not much use: one alone takes 20 to 50 MB."""
@@ -69,7 +70,7 @@ def confine(settings: Mapping[str, Any], run: Mapping[str, Any], keep: Iterable[
     without = settings["without"]
     _close_others(keep)
     if "limits" not in without:
-        others = 0 if settings["namespaces"] or run["uid"] is not None else _threads_of_user()
+        others = 0 if run["uid"] is not None else _threads_of_user(settings)
         _limit(run["limits"], run["profile"], fenced=run.get("fenced", False), others=others)
     if run["uid"] is not None and "identity" not in without:
         _become(run["uid"], settings)
@@ -140,8 +141,10 @@ def _close_others(keep: Iterable[int]) -> None:
     os.closerange(start, 4096)
 
 
-def _threads_of_user() -> int:
-    """Threads that this user runs on this machine: RLIMIT_NPROC counts them with those of the run."""
+def _threads_of_user(settings: Mapping[str, Any]) -> int:
+    """Threads that this user runs besides: RLIMIT_NPROC counts them with those of the run."""
+    if settings["namespaces"]:
+        return 2  # counted within the user namespace: bubblewrap's process there and the fork server
     user, threads = os.getuid(), 0
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -168,6 +171,7 @@ def _limit(limits: Mapping[str, Any], profile: str, *, fenced: bool, others: int
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_CORE, 0),
+        (_RLIMIT_SIGPENDING, 256),  # timers count with it
     ):
         hard = resource.getrlimit(kind)[1]
         bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -126,8 +126,18 @@ _CHECKS: dict[str, list[_Line]] = {
     "sched_setaffinity": _ONLY_ITSELF,
     # PR_SET_PDEATHSIG, PR_SET_DUMPABLE
     "prctl": [_load(0), (_EQUAL, "deny", "", 1), (_EQUAL, "deny", "allow", 4)],
-    # F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ
-    "fcntl": [_load(1), (_EQUAL, "deny", "", 1024), (_EQUAL, "deny", "", 1026), (_EQUAL, "deny", "allow", 1031)],
+}
+# F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ
+_REFUSED_FCNTL = [_load(1), (_EQUAL, "deny", "", 1024), (_EQUAL, "deny", "", 1026)]
+_FCNTL = {
+    # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW: a lone process locks out nobody but the host, so it is told that it
+    # has its lock and has none.
+    "pure": [
+        *_REFUSED_FCNTL,
+        *[(_EQUAL, "ignore", "", command) for command in (6, 7, 37, 38)],
+        (_EQUAL, "deny", "allow", 1031),
+    ],
+    "proc": [*_REFUSED_FCNTL, (_EQUAL, "deny", "allow", 1031)],
 }
 _CLONE = {
     "pure": [_load(0), (_BITS, "deny", "", _CLONE_NEW), (_BITS, "allow", "deny", _CLONE_THREAD)],
@@ -157,7 +167,7 @@ def assemble(
     arch, denied, conditional = _MACHINES[machine]
     refused = {number for name, number in denied.items() if profile == "pure" or name not in _PROCESSES}
     ignored: set[int] = set()
-    checks = {**_CHECKS, "clone": _CLONE[profile]}
+    checks = {**_CHECKS, "clone": _CLONE[profile], "fcntl": _FCNTL[profile]}
     if host_files != "hidden":
         refused |= set(_ATTRIBUTES[machine].values())
         ignored |= set(_TIMES[machine].values())

@@ -87,10 +87,14 @@ def trim_memory() -> None:
         trim(ctypes.c_size_t(0))
 
 
-def drop_capabilities() -> None:
-    """Empty every capability set of this process; what is already empty is fine."""
+def drop_bounding_set() -> None:
+    """No program that is started from here gains a capability; where CAP_SETPCAP is missing nothing happens."""
     for capability in range(_CAPABILITIES):
         _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
+
+
+def drop_capabilities() -> None:
+    """Empty this process's own capability sets; what is already empty is fine."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 

@@ -31,7 +31,7 @@ class Stage:
         return f"{self.tier}, {who[self.way]}"
 
     def run(self, *names: str) -> dict[str, Any]:
-        """What `arena` says of the attacks `names`, or of all; or that it `failed`. Skips where there is no such stage."""
+        """What `arena` says of the attacks `names` (or all) or that it `failed`; skips where there is no such stage."""
         if self.tier != "ns-only" and not landlock_abi():
             pytest.skip("this kernel has no Landlock")
         if self.way != "any" and os.getuid() != 0:

@@ -30,7 +30,6 @@ from kitty_sandbox.pool import Pool
 from kitty_sandbox.port import SandboxMatrix
 from kitty_sandbox.python_env import inspect_python
 
-AS_NOBODY = "KITTY_TEST_AS_NOBODY"
 CLOSED = Path(sys.executable).resolve().parents
 SYSTEM_PYTHON = f"/usr/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
 pytestmark = pytest.mark.skipif(not has_filter(), reason="the tier needs a seccomp filter")
@@ -403,7 +402,7 @@ async def test_what_a_run_closed_to_itself_is_gone_too(plain):
     ids=["bytes", "files", "depth", "hidden"],
 )
 async def test_a_folder_that_holds_too_much_ends_the_run(plain, body):
-    """There is no quota without a mount; the folder is looked at twenty times a second."""
+    """There is no quota without a mount; the folder is looked at all the time."""
     tests = f"import os, tempfile, time\ndef test_a():\n    tmp = tempfile.gettempdir()\n    os.chdir(tmp)\n{body}"
     began = time.monotonic()
     result = await plain.run(make_run(tests, tmpfs_mb=8))
@@ -471,7 +470,7 @@ def below(pid):
     return found - {pid}
 
 
-async def wait_until(condition, seconds=5):
+async def wait_until(condition, seconds=15):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110 - other processes send no event
         await asyncio.sleep(0.01)
@@ -513,8 +512,8 @@ async def test_when_the_agent_is_killed_its_runs_end_and_their_folders_go(
         assert len(pair) == 2  # the fork server and its run
         agent.send_signal(how)
         agent.wait()
-    assert await wait_until(lambda: not pair & living().keys(), 2)
-    assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()), 2)
+    assert await wait_until(lambda: not pair & living().keys())
+    assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()))
 
 
 async def test_a_fork_of_the_agent_that_keeps_its_sockets_keeps_no_run_alive(
@@ -529,8 +528,8 @@ async def test_a_fork_of_the_agent_that_keeps_its_sockets_keeps_no_run_alive(
         agent.kill()
         agent.wait()
     try:
-        assert await wait_until(lambda: not pair & living().keys(), 2)
-        assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()), 2)
+        assert await wait_until(lambda: not pair & living().keys())
+        assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()))
     finally:
         os.kill(copy, signal.SIGKILL)
 
@@ -543,10 +542,11 @@ async def test_when_the_fork_server_is_killed_its_run_ends_too(refusing_bwrap, p
         pair = below(agent.pid)
         (server,) = {pid for pid in pair if below(pid)}
         os.kill(server, how)
-        assert await wait_until(lambda: not pair & living().keys(), 2)
-        assert await wait_until(lambda: not folder.exists(), 2)
+        assert await wait_until(lambda: not pair & living().keys())
+        assert await wait_until(lambda: not folder.exists())
+        assert await wait_until(lambda: list(folder_of_an_agent.glob("kitty-run-*/tmp/x"))), "it is tried once more"
         agent.kill()
-    assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()), 2)
+    assert await wait_until(lambda: not list(folder_of_an_agent.iterdir()))
 
 
 async def test_closing_and_cancelling_leave_nothing(refusing_bwrap, python, folder_of_an_agent, monkeypatch):
@@ -559,7 +559,7 @@ async def test_closing_and_cancelling_leave_nothing(refusing_bwrap, python, fold
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await wait_until(lambda: not below(os.getpid()) - before, 1)
+    assert await wait_until(lambda: not below(os.getpid()) - before)
     assert list(folder_of_an_agent.iterdir()) == []
     assert (await sandbox.run(make_run("def test_a(): pass\n"))).passed
     (folder,) = folder_of_an_agent.glob("kitty-run-*")
@@ -620,7 +620,7 @@ def test_emptying_a_folder_follows_no_link_and_minds_no_name(tmp_path):
 @pytest.mark.skipif(os.getuid() != 0, reason="this is the run as an ordinary user")
 def test_all_of_this_holds_for_an_ordinary_user_too(python):
     source = Path(kitty_sandbox.__file__).parents[1]
-    env = {"PYTHONPATH": f"{source}:{Path(pytest.__file__).parents[1]}", "PATH": os.environ["PATH"], AS_NOBODY: "1"}
+    env = {"PYTHONPATH": f"{source}:{Path(pytest.__file__).parents[1]}", "PATH": os.environ["PATH"]}
     who = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/", "env": env}
     argv = [python or sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", str(Path(__file__))]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=110, check=False, **who)

@@ -30,7 +30,7 @@ def bait(place: Place) -> Iterator[str]:
         facts = {
             "hidden": [
                 file.name,
-                str(Path.home() / ".ssh"),
+                os.path.expanduser("~/.ssh"),
                 __file__,
                 "/etc/passwd",
                 "/proc/self",

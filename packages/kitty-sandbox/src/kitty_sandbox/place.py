@@ -7,7 +7,7 @@
 
 What the tier `landlock` does not promise: that a program cannot *see* the host. Names, sizes, times and attributes of
 files, process numbers and the machine's name can be asked for; what is in a file, folder, process or socket cannot.
-There is no quota of disk space: what a program writes is looked at twenty times a second (see `guest.folders`).
+There is no quota of disk space: what a program writes is looked at all the time (see `guest.folders`).
 
 What really holds is found out by the probe.
 """

@@ -94,9 +94,13 @@ def _kind_of(value: Any) -> str:
         return "object"
     if isinstance(value, types.FunctionType | types.BuiltinFunctionType | functools._lru_cache_wrapper):
         return "function"
-    if type(value) in {type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range}:
-        return "data"
-    return "object"
+    if type(value) not in {type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range}:
+        return "object"
+    try:
+        plain.encode(value, strict=True)
+    except plain.NotPlain:
+        return "object"
+    return "data"
 
 
 def _call(content: list[Any]) -> dict[str, Any]:

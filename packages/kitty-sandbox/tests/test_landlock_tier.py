@@ -601,6 +601,46 @@ async def test_a_closed_interpreter_is_told_with_what_helps(refusing_bwrap):
     assert "SANDBOX_PY_PATH" in status.fix
 
 
+LIKE_A_CONTAINER = """
+import ctypes, os, platform, sys
+from kitty_sandbox.guest import syscalls
+refused = {"x86_64": (155, 165, 166, 272, 308), "aarch64": (39, 40, 41, 97, 268)}[platform.machine()]
+clone = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+lines = [(0x20, 0, 0, 0)]
+for number in refused: lines += [(0x15, 0, 1, number), (0x06, 0, 0, 0x50001)]
+lines += [(0x15, 0, 1, 435), (0x06, 0, 0, 0x50026)]  # clone3 is not there
+lines += [(0x15, 0, 3, clone), (0x20, 0, 0, 16), (0x45, 0, 1, 0x7E020000), (0x06, 0, 0, 0x50001)]
+lines += [(0x06, 0, 0, 0x7FFF0000)]
+if os.getuid() == 0:
+    libc, kept = ctypes.CDLL(None), (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)  # what docker leaves to root
+    syscalls.install_filter(lines)
+    for capability in set(range(64)) - set(kept): libc.prctl(24, capability, 0, 0, 0)
+    mask = sum(1 << capability for capability in kept)
+    assert libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(mask, mask)) == 0
+else:
+    syscalls.set_no_new_privileges()
+    syscalls.install_filter(lines)
+os.execv(sys.executable, [sys.executable, "-m", "kitty_sandbox", "run", "--json", "solution.py", "test_a.py"])
+"""
+
+
+@pytest.mark.parametrize(("tier", "code"), [("full", 3), ("landlock", 0), ("none", 2)])
+def test_in_a_process_confined_like_a_container_the_real_bubblewrap_fails_and_the_tier_does(
+    python, tmp_path, tier, code
+):
+    """No CAP_SYS_ADMIN, and a filter that refuses namespaces and mounts: what docker does by default."""
+    (tmp_path / "solution.py").write_text("")
+    (tmp_path / "test_a.py").write_text(HONEST["standard library"])
+    env = {**os.environ, "SANDBOX_TIER": tier, **({"SANDBOX_PY_PATH": python} if python else {})}
+    argv = [sys.executable, "-c", LIKE_A_CONTAINER]
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    if code == 0:
+        assert json.loads(done.stdout)["sandbox_tier"] == "landlock"
+    else:
+        assert ("refuses the namespaces" if tier == "full" else "SANDBOX_TIER must be one of") in done.stderr
+
+
 def test_emptying_a_folder_follows_no_link_and_minds_no_name(tmp_path):
     outside, folder = tmp_path / "outside", tmp_path / "folder"
     for path in (outside, folder, folder / "a", folder / "a" / "b"):

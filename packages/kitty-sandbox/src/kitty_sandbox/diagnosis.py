@@ -87,12 +87,10 @@ def why_not(result: SandboxResult, tier: SandboxTier, wanted: SandboxTier) -> Sa
 
 
 def summarize(refusals: Sequence[SandboxUnavailable]) -> tuple[str, str]:
-    """(reason, fix) from all ways that were tried, in order; each said once."""
+    """(reason, fix) from the refusals that tell most, in order."""
     if not refusals:
         return "No seccomp filter is known for this processor.", "Install bubblewrap, or use x86-64 or 64-bit Arm."
-    reasons = list(dict.fromkeys(refusal.reason for refusal in refusals))
-    fixes = list(dict.fromkeys(refusal.fix for refusal in refusals))
-    return " ".join(reasons[-2:]), "   or: ".join(fixes[-2:])
+    return " ".join(refusal.reason for refusal in refusals), "   or: ".join(refusal.fix for refusal in refusals)
 
 
 def container_walls() -> str:

@@ -146,20 +146,21 @@ class BubblewrapSandbox:
             return _refuse(error.reason, error.fix, warnings)
         if self._tier != "ns-only" and not landlock_abi():
             warnings.append(_NO_LANDLOCK)
-        refusals = [] if bwrap else [SandboxUnavailable(missing, install_fix(read_os_release()))]
+        # The last one with namespaces (the first try is root's own, which says less) and the one without.
+        refusals = {} if bwrap else {True: SandboxUnavailable(missing, install_fix(read_os_release()))}
         best = "full" if self._tier != "ns-only" and landlock_abi() else "ns-only"
         for tier, privilege in self._ways(with_namespaces=bwrap is not None):
             try:
                 self._launcher = await self._settle(bwrap or "", env, privilege, tier)
             except SandboxUnavailable as refusal:
-                refusals.append(refusal)
+                refusals[tier != "landlock"] = refusal
                 continue
             if privilege == "userns" and os.getuid() == 0:
                 warnings.append(_KEPT_IDENTITY)
             if tier != best:
-                warnings.append(f"The tier {best} did not hold here, so {tier} is used: {refusals[-1].reason}")
+                warnings.append(f"The tier {best} did not hold here, so {tier} is used: {refusals[True].reason}")
             return SandboxStatus(True, tier, env.executable, env.version, "Isolated.", "", tuple(warnings))
-        return _refuse(*summarize(refusals), warnings, env)
+        return _refuse(*summarize([*refusals.values()]), warnings, env)
 
     def _ways(self, *, with_namespaces: bool) -> list[tuple[SandboxTier, Privilege]]:
         """What to try, best first."""

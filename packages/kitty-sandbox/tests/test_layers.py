@@ -24,14 +24,15 @@ PROGRAMS = {
     "landlock": "files.write_to_a_shared_device",
     "limits": "resources.memory_at_once",
     "network": "network.tcp",
+    "processes": "processes.signal_to_the_host",
     "read-only": "files.make_the_tests_writable",
     "scopes": "network.unix_abstract",
     "seccomp": "processes.fork",
 }
 RESTS_ON = {"scopes": {"landlock"}}
 """Layers that are part of another one, which stays on with them."""
-ALWAYS_ON = ("files.home", "files.planted_file", "files.environment", "processes.signal_to_the_host")
-"""Stopped by what cannot be left out: a root, a process tree and an environment of its own."""
+ALWAYS_ON = ("files.home", "files.planted_file", "files.environment")
+"""Stopped by what cannot be left out: a root and an environment of its own."""
 
 
 @pytest.fixture(scope="module")

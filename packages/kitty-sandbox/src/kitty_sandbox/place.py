@@ -27,7 +27,9 @@ from kitty_sandbox.policy import DEVICES, ENVIRONMENT, GUEST_DIR, Privilege, bwr
 from kitty_sandbox.port import Profile, SandboxTier
 from kitty_sandbox.python_env import MODULES_DIR, PythonEnv, readable_parts
 
-Layer = Literal["capabilities", "identity", "landlock", "limits", "network", "read-only", "scopes", "seccomp"]
+Layer = Literal[
+    "capabilities", "identity", "landlock", "limits", "network", "processes", "read-only", "scopes", "seccomp"
+]
 """What `without` may leave out, for the tests that show what each layer is good for."""
 
 
@@ -95,6 +97,8 @@ def make_place(
         argv = bwrap_argv(bwrap, env, privilege)
     if "network" in without:
         argv = _with_network(argv)
+    if "processes" in without:
+        argv = _with_processes(argv)
     return Place(tuple(argv), settings, env, privilege, tier)
 
 
@@ -177,6 +181,15 @@ def _refuse_closed(env: PythonEnv) -> None:
                     f"Without namespaces the program runs as another user, and {folder} is closed to others.",
                     f"Set {what_helps}.",
                 )
+
+
+def _with_processes(argv: list[str]) -> list[str]:
+    """In the process tree of the host."""
+    all_others = ("--unshare-user", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
+    others = [new for word in argv for new in (all_others if word == "--unshare-all" else (word,))]
+    return [
+        word for word in others if word != "--unshare-pid" and not (word == "--unshare-net" and "--share-net" in argv)
+    ]
 
 
 def _with_network(argv: list[str]) -> list[str]:

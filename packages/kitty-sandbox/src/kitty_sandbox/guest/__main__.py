@@ -88,7 +88,7 @@ def _serve(
     fds: list[int],
     modes: Mapping[str, Mode],
 ) -> None:
-    if settings["namespaces"]:
+    if settings["namespaces"] and "processes" not in settings["without"]:
         # One process can fork into many process trees: back to its own (twice without that is refused), then a new one.
         syscalls.set_namespace(own, syscalls.CLONE_NEWPID)
         syscalls.unshare(syscalls.CLONE_NEWPID)

@@ -1,6 +1,6 @@
 """Many runs in a row: is anything left over, does anything grow, how late do deadlines come?
 
-    .venv/bin/python benchmarks/sandbox_soak.py [--runs 2000] [--concurrent 200]
+    ./kitty bench sandbox_soak [--runs 2000] [--concurrent 200]
 
 Prints one JSON object, and exits with 1 where it holds a leftover or a growth that it should not (see `complaints`).
 `packages/kitty-sandbox/tests/test_soak.py` runs the same with fewer runs.
@@ -12,7 +12,6 @@ import dataclasses
 import gc
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -106,18 +105,6 @@ async def crowd(sandbox: BubblewrapSandbox, requests: int) -> dict[str, float]:
     return {"requests": requests, "answered_rightly": right, "seconds": round(time.monotonic() - began, 1)}
 
 
-async def beside_a_spinning_program(sandbox: BubblewrapSandbox, times: int = 20) -> dict[str, float]:
-    """The median of a run on its own, and while another program spins."""
-    alone = [await _timed(sandbox) for _ in range(times)]
-    spinning = asyncio.create_task(sandbox.run(_make_run("def add(a, b):\n    while True: pass\n", 600)))
-    await asyncio.sleep(0.5)
-    beside = [await _timed(sandbox) for _ in range(times)]
-    spinning.cancel()
-    await asyncio.gather(spinning, return_exceptions=True)
-    solo, busy = statistics.median(alone), statistics.median(beside)
-    return {"solo_ms": round(solo * 1000, 1), "beside_ms": round(busy * 1000, 1), "ratio": round(busy / solo, 2)}
-
-
 def descendants() -> set[int]:
     """Every living process that this one started, however deep; zombies that wait for nobody count as gone."""
     return descendants_of(os.getpid())
@@ -197,12 +184,6 @@ async def _runs_of_all_kinds(sandbox: BubblewrapSandbox, runs: int) -> None:
         pass
 
 
-async def _timed(sandbox: BubblewrapSandbox) -> float:
-    began = time.monotonic()
-    await sandbox.run(_make_run(ADD, 20))
-    return time.monotonic() - began
-
-
 @asynccontextmanager
 async def _opened() -> AsyncIterator[BubblewrapSandbox]:
     sandbox = BubblewrapSandbox()
@@ -219,12 +200,11 @@ async def main() -> int:
     options = parser.parse_args()
     async with _opened() as sandbox:
         crowded = await crowd(sandbox, options.concurrent)
-        spinning = await beside_a_spinning_program(sandbox)
         soaked = await soak(sandbox, options.runs)
     complaints = soaked.complaints()
     if crowded["answered_rightly"] != options.concurrent:
         complaints.append("a concurrent request was lost")
-    report = {**dataclasses.asdict(soaked), "crowd": crowded, "beside_a_spinning_program": spinning}
+    report = {**dataclasses.asdict(soaked), "crowd": crowded}
     print(json.dumps({**report, "complaints": complaints}))
     return 1 if complaints else 0
 

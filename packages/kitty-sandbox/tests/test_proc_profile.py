@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sandbox_soak import descendants_of
 
 from kitty_sandbox import BubblewrapSandbox, SandboxLimits, SandboxRun, SandboxUnavailable, launch
 from kitty_sandbox import cgroup as under_test
@@ -149,22 +150,11 @@ def test_tmp():
 
 def started_by(pid):
     """Living processes below `pid`: their ids and the memory they hold, in bytes."""
-    parents, held = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[0] != "Z":
-                parents[int(entry.name)], held[int(entry.name)] = (
-                    int(fields[1]),
-                    int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
-                )
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return {pid: held[pid] for pid in found if pid in held and pid != os.getpid()}
+    held = {}
+    for one in descendants_of(pid):
+        with contextlib.suppress(OSError):
+            held[one] = int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return held
 
 
 async def watch(task):

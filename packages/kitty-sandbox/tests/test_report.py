@@ -138,3 +138,14 @@ def test_missing_modules_leave_out_own_files_and_the_standard_library():
         {"kind": "collect_error", "id": "t", "missing": name} for name in ("numpy.linalg", "solution", "json.nope")
     ]
     assert decide([{"kind": "ready"}, *missing, {"kind": "end", "rc": 2}], exit_code=2).missing_modules == ("numpy",)
+
+
+@pytest.mark.parametrize(("apart", "outcome"), [(True, "failed"), (False, "tampered")])
+def test_only_a_run_apart_may_say_that_it_must_be_run_together(apart, outcome):
+    """In one process the word would be the program's own."""
+    records = [{"kind": "ready"}, {"kind": "unfit", "reason": "a class"}]
+    report = b"".join(
+        json.dumps({**record, "nonce": NONCE, "seq": number}).encode() + b"\n" for number, record in enumerate(records)
+    )
+    verdict = judge(Evidence("exited", 0, report), EXPECTED, CONTROL, NONCE, (), apart=apart)
+    assert (verdict.unfit, verdict.outcome) == ("a class" if apart else None, outcome)

@@ -121,6 +121,21 @@ async def test_files_lie_side_by_side_and_in_folders(sandbox):
     assert [case.id for case in result.cases] == ["tests/test_a.py::test_a", "test_b.py::test_b"]
 
 
+@pytest.mark.parametrize("split", [False, True])
+async def test_files_of_any_bytes_are_read_and_cannot_be_written(sandbox, split):
+    program = "def add(path):\n    return open(path, 'rb').read()\n"
+    tests = """
+import pytest
+from solution import add
+def test_read(): assert add('data.bin') == b'\\xff\\x00\\n'
+def test_write():
+    with pytest.raises(OSError): open('data.bin', 'ab')
+"""
+    files = {"solution.py": program, "test_solution.py": tests, "data.bin": b"\xff\x00\n"}
+    result = await sandbox.run(SandboxRun(files, ("test_solution.py",), split=split))
+    assert (result.outcome, result.verdict_strength) == ("passed", "split" if split else "in-process"), result
+
+
 async def test_a_failure_says_what_was_expected(sandbox):
     result = await sandbox.run(make_run(tests=TEST_ADD.replace("3", "4") + "def test_name(): nope\n"))
     assert (result.outcome, result.reason, result.exit_code) == ("failed", "2 of 2 tests failed.", 1)

@@ -125,7 +125,8 @@ def priority_of_a_host_process():
 
 @attack(open_in=("landlock",))
 def session_of_a_host_process():
-    return os.getsid(bait("pid"))
+    """In a container the leader may be outside and its number 0: the answer counts, not the number."""
+    return f"session {os.getsid(bait('pid'))}"
 
 
 @attack(open_in=("landlock",))

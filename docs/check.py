@@ -64,10 +64,13 @@ def tiers_table() -> str:
     """The table of tiers, from the one the decisions are made by."""
     from coder_agent.decision import TIERS
 
-    rows = ["| tier | samples | refinements | rounds of tests | tests beside examples |", "|---|---|---|---|---|"]
+    rows = [
+        "| tier | samples | rounds of tests | questions | tokens | backing |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, limits in TIERS.items():
-        beside = "yes" if limits.tests_beside_examples else "no"
-        rows.append(f"| {name} | {limits.samples} | {limits.refinements} | {limits.rounds_of_tests} | {beside} |")
+        spent = f"{limits.samples} | {limits.rounds_of_tests} | {limits.splits}"
+        rows.append(f"| {name} | {spent} | {limits.most_tokens:g}x | {'yes' if limits.wants_backing else 'no'} |")
     return "\n".join(rows)
 
 

@@ -19,7 +19,9 @@ def house(tmp_path):
     programs = root / ".venv" / "bin"
     programs.mkdir(parents=True)
     (root / "packages" / "one").mkdir(parents=True)
-    for name in ("requirements-uv.lock", "requirements.lock", "requirements-dev.lock", "packages/one/pyproject.toml"):
+    (root / "evals").mkdir()
+    locks = ("requirements-uv.lock", "requirements.lock", "requirements-dev.lock")
+    for name in (*locks, "packages/one/pyproject.toml", "evals/pyproject.toml"):
         (root / name).touch()
     (tmp_path / "bin").mkdir()
     shutil.copy(LAUNCHER, root / "kitty")

@@ -1,7 +1,9 @@
 """What the coder-agent's tests share."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from coder_agent.testing import RunningAgent, running_agent
 from kitty_llm.testing import Reply, ScriptedModel
 
+sys.path.insert(0, str(Path(__file__).parent))  # matrices.py
 Script = str | Reply | list[str | Reply] | Callable[[list[dict[str, str]]], str | Reply]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from coder_agent.testing import running_agent
 from kitty_llm.testing import Reply
-from kitty_sandbox import CaseResult, SandboxStatus
-from kitty_sandbox.testing import ScriptedSandbox, make_result
+from kitty_sandbox import CaseResult, Cell, SandboxStatus
+from kitty_sandbox.testing import ScriptedSandbox, every, make_result
 
 REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -120,16 +120,18 @@ def test_other_bad_requests_get_problem_json_too(start):
 
 
 def test_the_stream_tells_the_steps_in_order_and_ends_with_the_whole_answer(start):
-    agent, _ = start(lambda messages: "1, 1) == 2\n" if "checks of" in str(messages) else RIGHT)
+    checks = "1, 1) == 2\nassert add(2, 3) == 5\nassert add(0, 7) == 7\n"
+    agent, _ = start(lambda messages: checks if "checks of" in str(messages) else RIGHT)
+    body = {"request": "Write add(a, b), which gives the sum"}
     frames = []
     with httpx.stream(
-        "POST", f"{agent.base_url}/api/coding/stream", json={"request": REQUEST}, timeout=60, trust_env=False
+        "POST", f"{agent.base_url}/api/coding/stream", json=body, timeout=60, trust_env=False
     ) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         frames = [json.loads(line[6:]) for line in response.iter_lines() if line.startswith("data: ")]
     kinds = [frame["type"] for frame in frames]
-    steps = ["started", "plan_complete", "code_start", "code_chunk", "code_complete", "run_start", "run_complete"]
-    positions = [kinds.index(kind) for kind in [*steps, "test_start", "test_complete", "summary_complete", "complete"]]
+    steps = ["started", "plan_complete", "code_start", "code_chunk", "code_complete", "test_start", "test_complete"]
+    positions = [kinds.index(kind) for kind in [*steps, "run_start", "run_complete", "summary_complete", "complete"]]
     assert positions == sorted(positions)
     assert kinds.count("complete") == 1
     assert kinds[-1] == "complete"
@@ -167,32 +169,34 @@ def test_the_model_asked_for_is_what_the_server_is_told(start):
 
 
 ADDED = CaseResult("test_solution.py::test_add_1_2", "passed")
+PASSED, FAILED = every(Cell("passed")), every(Cell("failed", "4"))
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "killed", "tampered"])
 def test_a_last_run_that_does_not_end_well_is_no_pass_though_every_test_in_it_passed(start, outcome):
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("passed", ADDED), make_result(outcome, ADDED)))
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result(outcome, ADDED), rows=PASSED))
     answer = agent.generate(REQUEST, tier="fast").json()
     assert (answer["verdict"], answer["passed"]) == ("tests_failed", False)
     assert answer["confidence"] < 0.5
 
 
 def test_a_run_that_was_tampered_with_counts_for_nothing(start):
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("tampered", ADDED), make_result("passed", ADDED)))
+    tampered = every(Cell("not_run"), outcome="tampered")
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("passed", ADDED), rows=tampered))
     answer = agent.generate(REQUEST, tier="fast", max_refinements=0).json()
     assert (answer["verdict"], answer["evidence"]["trusted_passed"]) == ("tests_failed", 0)
 
 
 def test_code_that_failed_once_and_passed_once_is_not_verified(start):
-    failed = CaseResult(ADDED.id, "failed", "assert 4 == 3", "AssertionError")
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("failed", failed), make_result("passed", ADDED)))
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("passed", ADDED), rows=FAILED))
     answer = agent.generate(REQUEST, tier="fast", max_refinements=0).json()
     assert answer["verdict"] == "tests_failed"
     assert "not constant" in answer["error"]
 
 
 def test_a_sandbox_that_fails_says_nothing_about_the_code(start):
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(*[make_result("infrastructure", reason="No space left.")] * 2))
+    lost = every(Cell("not_run"), outcome="infrastructure", reason="No space left.")
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result("infrastructure", reason="No space left."), rows=lost))
     answer = agent.generate(REQUEST, tier="fast", max_refinements=0).json()
     assert answer["verdict"] == "not_verified"
     assert "The sandbox failed: No space left." in answer["error"]
@@ -284,10 +288,15 @@ def test_a_model_that_is_lost_after_the_code_still_gives_the_code(start):
     assert response.json()["verdict"] == "not_verified"
 
 
-def test_verified_code_is_not_lost_because_more_tests_could_not_be_written(start):
+def test_code_that_meets_the_examples_is_not_lost_because_the_model_is(start):
+    three = f"{REQUEST} and add(0, 5) == 5 and add(2, 2) == 4"
     agent, _ = start([RIGHT, Reply("", error_after=0)])
-    answer = agent.generate(REQUEST).json()
-    assert answer["verdict"] == "verified"
+    assert agent.generate(three).json()["verdict"] == "verified"
+    agent, _ = start([RIGHT, Reply("", error_after=0)])
+    answer = agent.generate(REQUEST)
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "not_verified")
+    assert "def add" in answer.json()["code"]
+    assert "model" in answer.json()["error"]
 
 
 def test_nonsense_from_the_backend_is_502(start):

@@ -396,6 +396,21 @@ SLOW_TEXTS = {
     "asides": "sqrt(x " * 2850 + "sqrt(4) = 2",
     "dots": "." * 20_000,
     "commas": "f(1)=1, " * 2500,
+    "inputs and outputs": "Write f(x).\n" + "Input: 1\nOutput: 2\n" * 1000,
+    "inputs": "Input:\n" * 2800,
+    "inputs in sentences": "Write f(x). " + "for input 1 the output is 2. " * 680,
+    "tables": "Write f(x).\n" + "| x | result |\n|---|---|\n| 1 | 2 |\n" * 500,
+    "bars": "|" * 20_000,
+    "rules of tables": "|--" * 6600,
+    "definitions": "def f(x):\n" * 2000,
+    "definitions in definitions": "".join(" " * n + "def f():\n" for n in range(190)),
+    "values in comments": "```\n" + "f(1)  # 2\n" * 1900,
+    "lists of names": "functions " + "a(x), " * 3300,
+    "polite questions": "can you " * 1200 + "f(1) == 2? " * 800,
+    "chains": "A()" + ".b()" * 5000,
+    "scripts": "a script that reads stdin\n" + "Input: 1\nOutput: 2\n" * 1000,
+    "lines": "\n" * 20_000,
+    "tabs": "\t" * 20_000,
 }
 
 

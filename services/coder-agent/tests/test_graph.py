@@ -160,7 +160,7 @@ def test_code_that_meets_its_one_example_and_nothing_else_is_not_verified(start)
     answer = agent.generate("Write add(a, b). add(1, 2) == 3").json()
     assert answer["verdict"] == "not_verified"
     assert answer["evidence"]["trusted_failed"] == []
-    assert "passes the examples" in answer["error"]
+    assert "same value whatever goes in" in answer["error"]
 
 
 def test_checks_are_written_without_seeing_the_code(start):
@@ -269,4 +269,45 @@ def test_usage_says_what_the_model_computed(start):
     assert usage["calls"] == 2
     assert usage["prefill_tokens"] > 0
     assert usage["completion_tokens"] > 0
-    assert set(usage["seconds"]) == {"code", "test"}
+    assert set(usage["seconds"]) == {"code"}
+
+
+def test_a_wrong_example_is_named_and_the_code_that_meets_the_others_is_delivered(start):
+    agent, model = start(coder(RIGHT))
+    answer = agent.generate("Write add(a, b). add(1, 2) == 3, add(0, 5) == 5 and add(2, 2) == 5").json()
+    assert answer["verdict"] == "tests_failed"
+    assert "return a + b" in answer["code"]
+    assert answer["evidence"]["trusted_failed"] == ["add_2_2"]
+    assert "look whether that example is right" in answer["error"]
+    assert "add_2_2" in answer["error"]
+    assert len(model.generations) == 5, "no more is spent on it: four samples and a refinement"
+
+
+def test_samples_in_other_styles_share_the_prompt_and_begin_otherwise(start):
+    wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
+    agent, model = start(coder(*wrong), coder_refine_passes=0)
+    agent.generate(REQUEST)
+    asked = [[turn["content"] for turn in one.messages if turn["role"] != "assistant"] for one in model.generations]
+    assert all(turns == asked[0] for turns in asked)
+    assert {one.prefill.split("\n", 1)[1] for one in model.generations} == {
+        "",
+        "# Steps:\n# 1.",
+        "# add(1, 2) is 3 because",
+    }
+
+
+def test_groups_of_samples_that_part_are_told_apart_by_asking_for_one_value(start):
+    codes = ["return a + b if a != 2 else 9", "return a * b + 1", "return a + b"]
+    left = [f"```python\ndef add(a, b):\n    {code}\n```" for code in codes]
+
+    def answer(messages):
+        if "Complete the assert" in messages[-1 if messages[-1]["role"] == "user" else -2]["content"]:
+            return " 4\n"
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    agent, model = start(answer)
+    answer = agent.generate("Write add(a, b). add(1, 2) == 3").json()
+    questions = [one.prefill for one in model.generations if one.prefill.endswith("==")]
+    assert questions == ["```python\nassert add(2, 2) =="]
+    assert (answer["verdict"], "return a + b\n" in answer["code"]) == ("verified", True)
+    assert "assert add(2, 2) == 4" in answer["tests"]

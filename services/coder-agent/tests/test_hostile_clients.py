@@ -17,12 +17,12 @@ from coder_agent.candidates import Candidate
 from coder_agent.decision import TIERS
 from coder_agent.graph import build_graph, run_graph
 from coder_agent.jobs import MOST_AT_ONCE
-from coder_agent.nodes import Means
+from coder_agent.means import Means
 from coder_agent.settings import Settings
 from coder_agent.source_text import imports_in, tree_of
 from coder_agent.state import Task
-from kitty_sandbox import CaseResult
-from kitty_sandbox.testing import ScriptedSandbox, make_result
+from kitty_sandbox import CaseResult, Cell
+from kitty_sandbox.testing import ScriptedSandbox, every, make_result
 
 REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -34,18 +34,18 @@ class GatedSandbox(ScriptedSandbox):
     """Lets every run pass, once it is opened."""
 
     def __init__(self):
-        super().__init__(*[make_result("passed", PASSED)] * 100)
+        super().__init__(*[make_result("passed", PASSED)] * 100, rows=every(Cell("passed")))
         self.waiting = 0
         self.gate = asyncio.Event()
 
-    async def run(self, run):
+    async def matrix(self, matrix):
         self.loop = asyncio.get_running_loop()
         self.waiting += 1
         try:
             await self.gate.wait()
         finally:
             self.waiting -= 1
-        return await super().run(run)
+        return await super().matrix(matrix)
 
     def open(self):
         self.loop.call_soon_threadsafe(self.gate.set)
@@ -137,7 +137,8 @@ def test_jobs_beyond_what_can_run_wait_in_order_and_none_is_lost(start):
 def test_a_lone_surrogate_in_what_a_guest_wrote_is_replaced_in_every_answer(start):
     failed = CaseResult(PASSED.id, "failed", "ValueError: \ud800 boom", "ValueError")
     result = make_result("failed", failed, stdout="\udcff")
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(*[result] * 4))
+    rows = every(Cell("raised", exception="ValueError", message="\ud800 boom"))
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(*[result] * 4, rows=rows))
     answer = agent.generate(REQUEST, tier="fast", max_refinements=0)
     assert answer.status_code == 200
     assert "ValueError: \ufffd boom" in answer.json()["error"]
@@ -150,7 +151,7 @@ def test_a_lone_surrogate_in_what_a_guest_wrote_is_replaced_in_every_answer(star
 @pytest.mark.parametrize("name", ["foo bar", "größe", "a\ud800", "a" * 100])
 def test_a_missing_module_whose_name_is_no_package_gets_an_answer(start, name):
     result = replace(make_result("failed"), missing_modules=(name,))
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(result, result))
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(result, rows=every(Cell("not_run"), missing=(name,))))
     answer = agent.generate(REQUEST, tier="fast", max_refinements=0)
     assert (answer.status_code, answer.json()["verdict"]) == (200, "not_verified")
     assert "pip install" not in answer.json()["error"]
@@ -198,7 +199,7 @@ def test_jobs_that_read_code_at_the_same_time_do_not_disturb_each_other():
 
 
 def test_a_byte_order_mark_is_not_run_and_the_tests_come_back_with_it(start):
-    sandbox = ScriptedSandbox(*[make_result("failed")] * 2)
+    sandbox = ScriptedSandbox(*[make_result("failed")] * 3, rows=every(Cell("passed")))
     agent, _ = start(RIGHT, sandbox=sandbox)
     tests = f"{BYTE_ORDER_MARK}from adder import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
     files = {"rates.py": f"{BYTE_ORDER_MARK}RATE = 2\n", "rates.csv": f"{BYTE_ORDER_MARK}a,b\n"}
@@ -218,6 +219,6 @@ def test_a_byte_order_mark_is_not_run_and_the_tests_come_back_with_it(start):
 )
 def test_a_library_that_only_the_callers_tests_need_is_named_with_the_command_that_adds_it(start, tests, missing):
     result = replace(make_result("failed"), missing_modules=(missing,))
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(result, result))
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(result, result, rows=every(Cell("passed"))))
     answer = agent.generate(REQUEST, tests=tests, tier="fast").json()
     assert f"pip install pytest {missing}" in answer["error"]

@@ -11,6 +11,7 @@ import typer
 
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import CliError
+from kitty_cli.eval_command import eval_app
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import Output
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The embedded models: what there is, fetch one, serve one.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(eval_app, name="eval")
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 

@@ -1,6 +1,7 @@
 """A sandbox for the tests of others: it runs nothing and answers what it was told to."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from kitty_sandbox.errors import SandboxUnavailable
 from kitty_sandbox.port import (
@@ -34,21 +35,28 @@ def make_row(*cells: Cell, outcome: RowOutcome = "ran", reason: str = "", missin
     return MatrixRow(cells, loads, outcome, reason or f"Scripted: {outcome}.", missing)
 
 
+def every(cell: Cell, **row: Any) -> Callable[[SandboxMatrix], tuple[MatrixRow, ...]]:
+    """Answers any matrix with `cell` everywhere; `row` as in `make_row`."""
+    return lambda matrix: (make_row(*[cell] * len(matrix.checks), **row),) * len(matrix.candidates)
+
+
 class ScriptedSandbox:
     """Implements `Sandbox`: gives the results in order (an exception is raised) and keeps the runs it was asked for.
 
-    `rows` are the answers to `matrix`: for each call a tuple of one row per candidate, or an exception.
+    `rows` are the answers to `matrix`: for each call a tuple of one row per candidate, or an exception; or a function
+    that answers every call.
     """
 
     def __init__(
         self,
         *results: SandboxResult | Exception,
         status: SandboxStatus | None = None,
-        rows: Iterable[tuple[MatrixRow, ...] | Exception] = (),
+        rows: Iterable[tuple[MatrixRow, ...] | Exception] | Callable[[SandboxMatrix], tuple[MatrixRow, ...]] = (),
     ) -> None:
         self.runs: list[SandboxRun] = []
         self.matrices: list[SandboxMatrix] = []
-        self._rows = iter(rows)
+        self._answer = rows if callable(rows) else None
+        self._rows = iter(() if callable(rows) else rows)
         self.status = status or SandboxStatus(True, "scripted", "python", "3.11.0", "Scripted.")
         self._results: Iterable[SandboxResult | Exception] = iter(results)
 
@@ -67,7 +75,7 @@ class ScriptedSandbox:
         if not self.status.available:
             raise SandboxUnavailable(self.status.reason, self.status.fix)
         self.matrices.append(matrix)
-        rows = next(self._rows, None)
+        rows = self._answer(matrix) if self._answer else next(self._rows, None)
         if rows is None:
             raise AssertionError(f"The script has no rows for matrix number {len(self.matrices)}.")
         if isinstance(rows, Exception):

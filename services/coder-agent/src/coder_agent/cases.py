@@ -33,6 +33,8 @@ class Case:
     call: str | None = None
     expected: str | None = None
     raises: str | None = None
+    states: str | None = None
+    """What the request says of every result that this checks, such as `is_sorted`."""
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -117,6 +119,11 @@ def case_from_assert(node: ast.Assert, *, trusted: bool) -> Case:
             return Case(check, trusted, ast.unparse(call), "False")
         case _:
             return Case(check, trusted)
+
+
+def value_case(call: str, expected: str) -> Case:
+    """A trusted case that wants `call` to give `expected`, both as source."""
+    return Case(f"assert {call} == {expected}", True, call, expected)
 
 
 def raising_case(call: str, exception: str, *, trusted: bool) -> Case:

@@ -12,7 +12,7 @@ from coder_agent.state import Task
 
 def settled(reading: Reading, candidates: Sequence[Candidate]) -> Reading:
     """The reading with the name and signature the first candidate gave, where the request left them open."""
-    if not candidates or (reading.entry and (reading.signature or reading.is_class)):
+    if not candidates or reading.kind == "script" or (reading.entry and (reading.signature or reading.is_class)):
         return reading
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     defined = [node for node in tree_of(candidates[0].code).body if isinstance(node, kinds)]

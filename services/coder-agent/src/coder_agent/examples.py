@@ -1,23 +1,29 @@
 """What the request itself says must hold, read without a model.
 
-`read_request` finds the name to define and every example the request states: asserts, doctests (`>>>`), and calls with
-what they give (`f(2) == 4`, `f(2) -> 4`, `f(2) returns 4`, `f(-1) raises ValueError`). Examples are trusted tests: they
-outrank anything a model writes. Nothing from the request is ever run here. Reading 20,000 characters takes well below a
-second whatever they are.
+`read_request` finds what to define and every example the request states: asserts, doctests (`>>>`), calls with what
+they give (`f(2) == 4`, `f(2) -> 4`, `f(2) returns 4`, `f(-1) raises ValueError`), inputs with their outputs, tables.
+Examples are trusted tests: they outrank anything a model writes. Nothing from the request is ever run here. Reading
+20,000 characters takes well below a second whatever they are.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from coder_agent.cases import Case, called_name, called_names, case_from_assert, parsed, raising_case, written
+from coder_agent.given_code import Given, given_definitions
+from coder_agent.input_output import input_output_examples
+from coder_agent.kinds import Kind, as_kind, asked_kind
+from coder_agent.listed_names import listed_names
 from coder_agent.literals import literal_prefix
-from coder_agent.naming import asked_class, asked_function, is_aside, signature
+from coder_agent.naming import asked_classes, asked_function, in_order_of_mention, is_aside, signature
 from coder_agent.quoted_code import quoted_asserts, quoted_doctests
+from coder_agent.scripts import script_examples
 from coder_agent.stated_calls import stated_calls
 
 __all__ = [
     "Case",
+    "Kind",
     "Reading",
     "called_name",
     "case_from_assert",
@@ -37,24 +43,53 @@ class Reading:
     signature: str | None
     is_class: bool
     examples: tuple[Case, ...]
+    kind: Kind = "function"
+    names: tuple[str, ...] = ()
+    """Every function or class to define, the entry first."""
 
 
-def read_request(request: str) -> Reading:
-    """Read `request` (plain words, up to 20,000 characters) as above. Never raises."""
+def read_request(request: str, module: str = "solution.py") -> Reading:
+    """Read `request` (plain words, up to 20,000 characters) as above. Never raises.
+
+    Args:
+        module: the file the code goes to; examples of a script run it.
+    """
     request = request.replace("\r\n", "\n")
-    class_name = asked_class(request)
-    if class_name:
-        # "pop() returns None if empty" is said of a method: only what makes an object says enough.
-        code = _distinct(itertools.chain(quoted_asserts(request), quoted_doctests(request)))
-        examples = tuple(case for case in code if class_name in called_names(case.check))
-        return Reading(class_name, None, True, examples)
+    given = given_definitions(request)
     cases = itertools.chain(quoted_asserts(request), quoted_doctests(request), stated_calls(request))
     found = list(_consistent(list(_distinct(cases))))
-    called = tuple(dict.fromkeys(name for case in found for name in called_names(case.check)))
-    entry = asked_function(request, called)
-    asides = {name for name in called if name != entry and is_aside(request, name)}
-    examples = tuple(case for case in found if not asides.intersection(called_names(case.check)))
-    return Reading(entry, signature(request, entry) if entry else None, False, examples)
+    classes = asked_classes(request, given)
+    if classes:
+        return _reading_of_classes(classes, found)
+    called = in_order_of_mention(request, (name for case in found for name in called_names(case.check)))
+    entry = asked_function(request, called, given)
+    names = _asked_names(request, entry, called, given)
+    spelt = signature(request, entry) if entry else None
+    kind = asked_kind(request, names, spelt)
+    if kind == "script":
+        return Reading(None, None, False, tuple(script_examples(request, module))[:MOST_EXAMPLES], kind)
+    if entry and len(names) == 1:
+        found = list(_consistent(list(_distinct([*found, *input_output_examples(request, entry, spelt)]))))
+    own = (case for case in found if set(called_names(case.check)) <= set(names))
+    return Reading(entry, spelt, False, _of_kind(own, kind, names), kind, names)
+
+
+def _reading_of_classes(classes: tuple[str, ...], found: Sequence[Case]) -> Reading:
+    """ "pop() returns None if empty" is said of a method: only what makes an object says enough."""
+    own = (case for case in found if not set(called_names(case.check)).isdisjoint(classes))
+    return Reading(classes[0], None, True, _of_kind(own, "class", classes), "class", classes)
+
+
+def _asked_names(request: str, entry: str | None, called: Sequence[str], given: Sequence[Given]) -> tuple[str, ...]:
+    finished = {definition.name for definition in given if not definition.is_stub}
+    stubs = [definition.name for definition in given if definition.is_stub and not definition.is_class]
+    own = [name for name in called if name not in finished and not is_aside(request, name)]
+    others = in_order_of_mention(request, [*stubs, *own, *listed_names(request)])
+    return tuple(dict.fromkeys(([entry] if entry else []) + list(others)))
+
+
+def _of_kind(cases: Iterable[Case], kind: Kind, names: tuple[str, ...]) -> tuple[Case, ...]:
+    return tuple(fitting for case in cases if (fitting := as_kind(case, kind, names)) is not None)
 
 
 def _distinct(cases: Iterable[Case]) -> Iterator[Case]:

@@ -2,8 +2,8 @@
 
 plan → write_code → (decide) ─┬─> write_code   another sample
                               ├─> write_tests  from the request alone
-                              ├─> run_tests    what was not run yet
-                              ├─> compare      candidates against each other
+                              ├─> run_tests    what was not run yet, in one matrix
+                              ├─> split        which of two values is right
                               ├─> refine       with the concrete failure
                               └─> verify ─> summarize
 
@@ -24,13 +24,15 @@ from langgraph.runtime import Runtime
 
 from coder_agent import nodes
 from coder_agent.decision import decide
-from coder_agent.nodes import Means
+from coder_agent.gathering import can_go_on, evidence_of, with_step
+from coder_agent.means import Means
 from coder_agent.state import CodingState, Task
+from kitty_llm import LLMError
 
 Graph = CompiledStateGraph[CodingState, Means, CodingState, CodingState]
 Step = Callable[[CodingState, Means], Awaitable[CodingState]]
 STEPS = {"accept": "verify", "stop": "verify"}
-LOOP = ("write_code", "write_tests", "run_tests", "compare", "refine")
+LOOP = ("write_code", "write_tests", "run_tests", "split", "refine")
 MOST_STEPS = 200
 PartKind = Literal["custom", "values"]
 
@@ -38,7 +40,7 @@ PartKind = Literal["custom", "values"]
 def build_graph() -> Graph:
     """The compiled workflow; one serves every job, each with its own `Means` as context."""
     builder = StateGraph(CodingState, context_schema=Means)
-    for step in (nodes.plan, nodes.write_code, nodes.write_tests, nodes.run_tests, nodes.compare, nodes.refine):
+    for step in (nodes.plan, nodes.write_code, nodes.write_tests, nodes.run_tests, nodes.split, nodes.refine):
         builder.add_node(step.__name__, _node(step))
     builder.add_node("verify", _node(nodes.verify))
     builder.add_node("summarize", _node(nodes.summarize))
@@ -53,7 +55,7 @@ def build_graph() -> Graph:
 
 def next_step(state: CodingState) -> str:
     """The name of the step that `decide` asks for."""
-    action = decide(nodes.evidence_of(state), state["task"].limits)
+    action = decide(evidence_of(state), state["task"].limits)
     return STEPS.get(action, action)
 
 
@@ -85,6 +87,17 @@ async def _pass_on(graph: Graph, task: Task, means: Means, on_part: Callable[[Pa
         on_part(cast(PartKind, part["type"]), part["data"])
 
 
+async def _or_without_a_model(step: Step, state: CodingState, means: Means) -> CodingState:
+    """The step's update; where the model is lost and there is code that meets the examples, work goes on without it."""
+    try:
+        return await step(state, means)
+    except LLMError as error:
+        if step.__name__ not in LOOP or not can_go_on(state):
+            raise
+        means.emit({"type": "model_lost", "error": str(error)})
+        return CodingState(model_lost=str(error) or type(error).__name__)
+
+
 def _node(step: Step) -> Any:
     """`step` as LangGraph calls it: with its means from the runtime, its events into the stream, its time observed."""
 
@@ -92,7 +105,8 @@ def _node(step: Step) -> Any:
         means = replace(runtime.context, emit=runtime.stream_writer)
         started = time.perf_counter()
         try:
-            return await step(state, means)
+            update = await _or_without_a_model(step, state, means)
+            return with_step(state, update, step.__name__) if step.__name__ in LOOP else update
         finally:
             means.observe(step.__name__, time.perf_counter() - started)
 

@@ -21,12 +21,16 @@ from coder_agent.errors import (
     PromptTooLong,
     SandboxIsUnavailable,
 )
+from coder_agent.gathering import evidence_of
 from coder_agent.graph import PartKind, build_graph, run_graph
+from coder_agent.journal import Journal, journal_folder
+from coder_agent.means import Means
 from coder_agent.metrics import Metrics
-from coder_agent.nodes import Means, evidence_of
+from coder_agent.recording import record
 from coder_agent.settings import Settings
 from coder_agent.state import CodingState, Report, Task
-from coder_agent.verdict import best_so_far, undecided, write_summary
+from coder_agent.verdict import best_so_far, undecided
+from coder_agent.wording import write_summary
 from kitty_core.errors import KittyError
 from kitty_llm import ContextOverflow, LLMError, ModelUnavailable, Stalled, Unauthorized, Usage
 from kitty_sandbox import Sandbox, SandboxUnavailable
@@ -70,6 +74,7 @@ class Jobs:
         self._sandbox = sandbox
         self._settings = settings
         self._metrics = metrics
+        self._journal = Journal(journal_folder(settings.coder_evidence_dir), settings.coder_evidence_kept)
         self._graph = build_graph()
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.running = 0
@@ -205,6 +210,9 @@ class Jobs:
         self.last_active = time.monotonic()
         seconds = time.perf_counter() - progress.started
         self._count(progress.state, outcome, seconds)
+        if progress.state.get("candidates"):
+            evidence = evidence_of(progress.state)
+            self._journal.save(record(ids.job_id, progress.state, evidence.trusted, evidence.properties))
         log.info("job_finished", job_id=ids.job_id, verdict=outcome, seconds=round(seconds, 2))
 
     def _count(self, state: CodingState, outcome: str, seconds: float) -> None:
@@ -237,7 +245,7 @@ def _unfinished(state: CodingState, verdict: Any, message: str) -> Report | None
         return None
     chosen = evidence_of(state).best
     assert chosen is not None, "there are candidates"
-    report = undecided(state["task"], state["suite"], chosen, state["reading"].entry)
+    report = undecided(state["task"], state["suite"], chosen, state["reading"])
     return replace(report, verdict=verdict, stderr="", error=message)
 
 

@@ -1,13 +1,14 @@
-"""The name a request asks for: a class, or a function with its signature."""
+"""The names a request asks for: classes, or functions with their signatures."""
 
 import ast
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from coder_agent.cases import NOT_ENTRIES, is_literal, parsed, parsed_expression
+from coder_agent.given_code import Given, without_finished
 from coder_agent.literals import Scanner
-from coder_agent.stated_calls import CALL_START
+from coder_agent.relations import CALL_START
 
 PROSE_WORDS = """
 a above accepting accepts an and any as at be below but by called can class code computing converting counting
@@ -21,11 +22,13 @@ STANDARD = frozenset(dir(math)) | {"deepcopy", "Counter", "defaultdict", "deque"
 """Functions that a request may mention in passing: "since sqrt(4) = 2"."""
 VERB = r"\b(?:write|implement|create|make|define|build|need|design|develop|provide|want|add|complete|code)\b"
 ARTICLES = r"\s+(?:(?:me|us|a|an|the|one|another|simple|small|short|python3?|function|method|called|named)\s+)*+"
-DEFINED = re.compile(r"\bdef\s+([A-Za-z]\w*)\s*\(")
 NAMED_FUNCTION = re.compile(
     r"\b(?:function|method|routine)s?,?\s+(?:called|named)\s+[`'\"]?([A-Za-z_]\w*)"
     r"|(?<!file )(?<!variable )(?<!column )(?<!key )(?<!argument )(?<!parameter )(?<!list )(?<!dict )(?<!field )"
     r"\b(?:called|named)\s+[`'\"]?([A-Za-z]\w*_\w*)\b(?!\.\w)"
+)
+LABELLED_NAME = re.compile(
+    r"\b(?i:call it|name it|function name(?: is)?:?|signature:)\s*[`'\"]?(?:def\s+)?([A-Za-z_]\w*)(?!\.\w)"
 )
 ASKED_CALL = re.compile(VERB + ARTICLES + r"[`'\"]?([A-Za-z_]\w*)\(", re.IGNORECASE)
 FUNCTION_NAME = re.compile(
@@ -40,37 +43,51 @@ NO_FUNCTION = r"(?!\s+(?:function|method|object|citizen))"
 CLASSES = (
     re.compile(rf"(?i:{VERB}{CLASS_WORDS}class)\s+(?:called\s+|named\s+)?[`'\"]?([A-Z]\w*)\b{NO_FUNCTION}"),
     re.compile(rf"(?i:{VERB}{CLASS_WORDS}class\s+(?:called|named))\s+[`'\"]?([A-Za-z_]\w*)\b"),
-    re.compile(rf"(?i:{VERB}{CLASS_WORDS})[`'\"]?([A-Z][a-z]\w*)[`'\"]?\s+class\b"),
+    re.compile(rf"(?i:{VERB}{CLASS_WORDS})[`'\"]?([A-Z][a-z]\w*|[A-Z]+[a-z]\w*)(?:\([^()\n]*\))?[`'\"]?\s+class\b"),
     re.compile(rf"\A\s*(?:[Aa]n?\s+)?[Cc]lass\s+`?([A-Z]\w*)\b{NO_FUNCTION}"),
 )
-CLASS_CODE = re.compile(r"^[ \t>]*class\s+([A-Z]\w*)\s*[(:]", re.MULTILINE)
+ANOTHER_CLASS = re.compile(rf"\b(?:and|,)\s+(?:an?\s+|another\s+)?class\s+`?([A-Z]\w*)\b{NO_FUNCTION}")
 ASKS_FUNCTION = re.compile(rf"\bfunction\b|^def\s|{VERB}{ARTICLES}[`'\"]?[a-z_]\w*\(", re.IGNORECASE | re.MULTILINE)
 NOT_CLASSES = frozenset({"Python", "Simple", "Base", "Abstract", "Data", "A", "An", "The", "New", "Write", "Your"})
 MOST_STARTS = 200
 
 
-def asked_class(request: str) -> str | None:
-    """The class that is asked for; None where one is only mentioned, as in "given a class Node, write f(head)"."""
-    for pattern in CLASSES:
-        for match in pattern.finditer(request):
-            if match.group(1) not in NOT_CLASSES and _is_name(match.group(1)):
-                return match.group(1)
-    code = CLASS_CODE.search(request)
-    return code.group(1) if code and not ASKS_FUNCTION.search(request) else None
+def asked_classes(request: str, given: Sequence[Given]) -> tuple[str, ...]:
+    """The classes that are asked for; none where one is only mentioned, as in "given a class Node, write f(head)"."""
+    found = [match.group(1) for pattern in CLASSES for match in pattern.finditer(request)]
+    names = [name for name in found if name not in NOT_CLASSES and is_name(name)]
+    if names:
+        names += [match.group(1) for match in ANOTHER_CLASS.finditer(request) if match.group(1) not in NOT_CLASSES]
+    elif not ASKS_FUNCTION.search(request):
+        names = [definition.name for definition in given if definition.is_class]
+    return in_order_of_mention(request, names)
 
 
-def asked_function(request: str, called: Sequence[str]) -> str | None:
+def asked_function(request: str, called: Sequence[str], given: Sequence[Given]) -> str | None:
     """The function that is asked for.
 
     Args:
-        called: the names that the examples call, first one first.
+        called: the names that the examples call.
+        given: what the request spells out. A stub is asked for, finished code only where nothing else is.
     """
-    own = [name for name in called if not is_aside(request, name)] or called
-    for name in (_first(DEFINED, request), _first(NAMED_FUNCTION, request), *own, _signed_name(request)):
+    functions = [definition for definition in given if not definition.is_class]
+    stubs = [definition.name for definition in functions if definition.is_stub and is_name(definition.name)]
+    finished = [definition.name for definition in functions if not definition.is_stub]
+    own = [name for name in called if not is_aside(request, name)] or list(called)
+    own = [name for name in own if name not in finished]
+    request = without_finished(request, functions)
+    stated = (*stubs[:1], _first(NAMED_FUNCTION, request), _first(LABELLED_NAME, request), _asked_call(request))
+    for name in (*stated, *own, _signed_name(request, finished), *finished):
         if name is not None:
             return name
     word = re.fullmatch(r"\s*`?([a-z_]\w*)`?\s*", request)
-    return _first(FUNCTION_NAME, request) or (word.group(1) if word and _is_name(word.group(1)) else None)
+    return _first(FUNCTION_NAME, request) or (word.group(1) if word and is_name(word.group(1)) else None)
+
+
+def in_order_of_mention(request: str, names: Iterable[str]) -> tuple[str, ...]:
+    """`names`, each once, by where the request first says them."""
+    places = {name: re.search(rf"\b{re.escape(name)}\b", request) for name in names}
+    return tuple(sorted(places, key=lambda name: place.start() if (place := places[name]) else len(request)))
 
 
 def is_aside(request: str, name: str) -> bool:
@@ -99,17 +116,26 @@ def signature(request: str, entry: str) -> str | None:
     return None
 
 
-def _signed_name(request: str) -> str | None:
-    """The name of the first call that reads as a signature, best one that is written for."""
-    for match in ASKED_CALL.finditer(request):
-        if _is_name(match.group(1)) and not _is_plural(request, match.start(1)):
-            return match.group(1)
+def _asked_call(request: str) -> str | None:
+    """The name in "write name(...)"."""
+    calls = (match for match in ASKED_CALL.finditer(request) if not _is_plural(request, match.start(1)))
+    return next((match.group(1) for match in calls if is_name(match.group(1))), None)
+
+
+def _signed_name(request: str, finished: Collection[str]) -> str | None:
+    """The name of the first call that reads as a signature."""
     scanner = Scanner(request)
     names: list[str] = []
     for start in list(CALL_START.finditer(request))[:MOST_STARTS]:
         name, end = start.group(1), scanner.end(start.end() - 1)
         is_plural = _is_plural(request, start.start())
-        if end and _is_name(name) and not is_plural and _is_callable(request[start.start() : end]):
+        if (
+            end
+            and is_name(name)
+            and name not in finished
+            and not is_plural
+            and _is_callable(request[start.start() : end])
+        ):
             names.append(name)
     own = (name for name in names if not is_aside(request, name) and not name[0].isupper())
     return next(own, names[0] if names else None)
@@ -118,7 +144,7 @@ def _signed_name(request: str) -> str | None:
 def _first(pattern: re.Pattern[str], request: str) -> str | None:
     for match in pattern.finditer(request):
         name = next(group for group in match.groups() if group)
-        if _is_name(name):
+        if is_name(name):
             return name
     return None
 
@@ -129,7 +155,8 @@ def _is_plural(request: str, start: int) -> bool:
     return PLURAL.match(request, start) is not None and not BEFORE_NAME.search(before)
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Whether a request may mean `name` as one of the module: no word of prose, of Python or of tests."""
     is_word = name in NOT_ENTRIES or name in PROSE or name.lower() in PROSE
     return not is_word and "." not in name and not name.startswith(("test_", "__"))
 

@@ -1,64 +1,33 @@
-"""The steps of the workflow. Each takes the state and the job's means, and returns only what it changed.
-
-The means (`Means`) are handed in: who writes (a model, by role), who runs (the sandbox), where events go.
-"""
+"""The steps of the workflow. Each takes the state and the job's means, and returns only what it changed."""
 
 import asyncio
-import json
-import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
 from coder_agent import prompts
-from coder_agent.candidates import Candidate, Origin, passed_of
-from coder_agent.decision import Evidence, comparable, refine_target
+from coder_agent.asking import LATER_TEMPERATURE, ask, brief_of, model_plan, sampling_of, with_lead
+from coder_agent.candidates import Candidate, Origin, Row, Style
+from coder_agent.decision import next_style, refine_target, split_input
 from coder_agent.entry import settled, with_tested_name
 from coder_agent.examples import Reading, read_request
 from coder_agent.extraction import Module, extract_module
-from coder_agent.prompts import Brief
-from coder_agent.runs import caller_ids, compare_candidates, run_candidate
-from coder_agent.settings import Settings
+from coder_agent.gathering import evidence_of, inputs_of, paid
+from coder_agent.means import Means
+from coder_agent.properties import read_properties
+from coder_agent.runs import run_candidates
 from coder_agent.state import CodingState, Task
+from coder_agent.stated_cases import stated_cases
 from coder_agent.tests_gate import Suite, read_cases
-from coder_agent.variation import varied_calls
-from coder_agent.verdict import reach_verdict, write_summary
-from kitty_llm import Completion, ContextOverflow, LLMError, Prompt, Sampling, Usage
-from kitty_sandbox import Sandbox
+from coder_agent.verdict import reach_verdict
+from coder_agent.wording import write_summary
+from kitty_llm import Completion, ContextOverflow, LLMError, Sampling
 
-Emit = Callable[[dict[str, Any]], None]
 CHECKS_ASKED_FOR = 6
 MOST_CHECK_TOKENS = 320
-LATER_TEMPERATURE = 0.7
+MOST_VALUE_TOKENS = 60
+LATER_LENGTH, MORE_LATER_TOKENS = 1.5, 64
+"""A later sample may be so many times as long as the first answer, and so many tokens longer: one that runs on is
+rarely right."""
 TESTS_TEMPERATURE = 0.2
-
-
-class Writer(Protocol):
-    """What the steps need of a model: `kitty_llm.JobModels` is one."""
-
-    async def complete(
-        self,
-        role: Any,
-        prompt: Prompt,
-        sampling: Sampling,
-        on_delta: Callable[[str], None] | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> Completion:
-        """Answer `prompt`, streaming what comes."""
-        ...
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a job works with."""
-
-    writer: Writer
-    sandbox: Sandbox
-    settings: Settings
-    emit: Emit
-    observe: Callable[[str, float], None]
-    """Told the name and the seconds of each step."""
 
 
 async def plan(state: CodingState, means: Means) -> CodingState:
@@ -71,20 +40,25 @@ async def plan(state: CodingState, means: Means) -> CodingState:
     usage = dict(state.get("usage", {}))
     steps = _own_plan(task, reading)
     if task.tier == "deep":
-        steps = await _model_plan(brief_of(task, reading), means, usage) or steps
+        steps = await model_plan(brief_of(task, reading), means, usage) or steps
     text = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
     means.emit({"type": "plan_complete", "plan": text})
-    suite = Suite().extended(reading.examples)
+    suite = await asyncio.to_thread(_with_stated, Suite().extended(reading.examples), task, reading)
     return CodingState(
         reading=reading,
         plan=text,
         suite=suite,
         usage=usage,
         candidates=(),
+        inputs=(),
         rounds_of_tests=0,
         refinements=0,
         attempts=0,
+        splits=0,
+        first_tokens=0,
+        first_length=0,
         runs=0,
+        steps=(),
     )
 
 
@@ -95,16 +69,25 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
     means.emit({"type": "code_start", "candidate": len(candidates)})
     is_empty_so_far = attempt > 0 and not candidates
     brief = brief_of(task, settled(reading, candidates))
-    prompt = prompts.code_prompt(brief, prefilled=not is_empty_so_far, otherwise=bool(candidates))
-    sampling = _sampling(means.settings, attempt, reading)
+    style = next_style(evidence_of(state), task.limits) if candidates else "plain"
+    prompt = prompts.code_prompt(brief, style, prefilled=not is_empty_so_far)
+    sampling = sampling_of(means.settings, attempt, reading)
     if is_empty_so_far:
         sampling = replace(sampling, stop=())
-    answer, usage = await _write(state, means, "code", "coder", prompt, sampling)
-    found = await asyncio.to_thread(extract_module, answer.text, settled(reading, candidates).entry)
+    if candidates:
+        most = MORE_LATER_TOKENS + int(LATER_LENGTH * state["first_length"])
+        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, most))
+    answer, usage = await ask(state, means, "code", "coder", prompt, sampling, continues=not candidates)
+    text = prompts.lead_of(brief, style) + answer.text if prompt.prefill else answer.text
+    found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
     if found is not None:
-        candidates = (*candidates, _candidate(found, len(candidates), "sample", answer))
+        candidates = (*candidates, _candidate(found, len(candidates), "sample", answer, style))
     means.emit({"type": "code_complete", "code": found.code if found else "", "candidate": len(state["candidates"])})
-    return CodingState(candidates=candidates, attempts=attempt + 1, usage=usage)
+    update = CodingState(candidates=candidates, attempts=attempt + 1, usage=usage)
+    if not state["first_tokens"]:
+        update["first_tokens"] = paid(usage) - paid(state["usage"])
+        update["first_length"] = answer.usage.completion_tokens
+    return update
 
 
 async def write_tests(state: CodingState, means: Means) -> CodingState:
@@ -126,18 +109,16 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
             stop=prompts.STOP,
         )
         try:
-            answer, usage = await _write(state, means, "test", "coder", asked, sampling, continues=False)
-        except LLMError as error:
-            if not state["suite"].ids(trusted=True) and not isinstance(error, ContextOverflow):
-                raise
-            # What was proved so far is not given up for want of more tests.
+            answer, usage = await ask(state, means, "test", "coder", asked, sampling, continues=False)
+        except ContextOverflow as error:
+            # They do not fit the window; what was proved so far is not given up for want of more tests.
             means.emit({"type": "test_complete", "testCode": "", "error": str(error)})
             return update
         lead = asked.prefill.removeprefix(prompts.FENCE)
-        text = _with_lead(answer.text, lead)
+        text = with_lead(answer.text, lead)
         written = await asyncio.to_thread(read_cases, text, reading.entry, reading.examples, CHECKS_ASKED_FOR)
         update["usage"] = usage
-        update["suite"] = state["suite"].extended(written)
+        update["suite"] = await asyncio.to_thread(_with_stated, state["suite"].extended(written), task, reading)
         if written:
             update["candidates"] = tuple(replace(candidate, row=None) for candidate in candidates)
     shown = "\n".join(case.check for _, case in update.get("suite", state["suite"]).cases)
@@ -146,39 +127,41 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
 
 
 async def run_tests(state: CodingState, means: Means) -> CodingState:
-    """Run every candidate that has not been run on the cases as they are now."""
+    """Run every candidate that has not been run on the cases and inputs as they are now, equal code once."""
+    task, suite = state["task"], state["suite"]
+    inputs = inputs_of(suite)
+    by_code = {c.code: c.row for c in state["candidates"] if c.row is not None}
+    waiting = {c.code: c for c in state["candidates"] if c.code not in by_code}
+    means.emit({"type": "run_start", "iteration": state["runs"]})
+    is_script = state["reading"].kind == "script"
+    new = list(waiting.values())
+    rows = await run_candidates(means.sandbox, task, new, suite, inputs, is_script=is_script) if new else []
+    by_code |= zip(waiting, rows, strict=True)
+    candidates = tuple(c.with_row(by_code[c.code]) for c in state["candidates"])
+    for candidate, row in zip(waiting.values(), rows, strict=True):
+        _tell_row(means, candidate.index, row, len(candidates), suite)
+    return CodingState(candidates=candidates, inputs=tuple(inputs), runs=state["runs"] + len(waiting))
+
+
+async def split(state: CodingState, means: Means) -> CodingState:
+    """Ask the model for the value on which the leading groups of samples part; it becomes one more of its cases."""
     reading = settled(state["reading"], state["candidates"])
-    done: list[Candidate] = []
-    runs = state["runs"]
-    for candidate in state["candidates"]:
-        known = next((c.row for c in done if c.code == candidate.code), None)
-        if candidate.row is None and known is not None:
-            candidate = candidate.with_row(known)
-        if candidate.row is None:
-            means.emit({"type": "run_start", "iteration": runs})
-            row = await run_candidate(means.sandbox, state["task"], candidate, state["suite"], reading.entry)
-            runs += 1
-            candidate = candidate.with_row(row)
-            means.emit({"type": "run_output", "stdout": row.stdout, "stderr": row.stderr})
-            passed = bool(row.checks) and all(check.passed for check in row.checks.values())
-            means.emit({"type": "run_complete", "testsPassed": passed, "exitCode": 0 if passed else 1})
-            trusted = [*state["suite"].ids(trusted=True)]
-            means.emit(
-                {
-                    "type": "candidate",
-                    "index": candidate.index,
-                    "of": len(state["candidates"]),
-                    "examples_passed": passed_of(candidate, trusted),
-                }
-            )
-        done.append(candidate)
-    return CodingState(candidates=tuple(done), runs=runs)
-
-
-async def compare(state: CodingState, means: Means) -> CodingState:
-    """Run the candidates against each other on varied inputs: who does the same as whom."""
-    candidates = comparable(evidence_of(state))
-    return CodingState(alike=await compare_candidates(means.sandbox, state["task"], candidates, _calls(state)))
+    given = split_input(evidence_of(state))
+    update = CodingState(splits=state["splits"] + 1)
+    if given is None or reading.entry is None:
+        return update
+    means.emit({"type": "test_start"})
+    prompt = prompts.value_prompt(brief_of(state["task"], reading), given)
+    sampling = Sampling(max_tokens=MOST_VALUE_TOKENS, stop=("\n", "```"))
+    answer, update["usage"] = await ask(state, means, "test", "coder", prompt, sampling, continues=False)
+    text = f"assert {given} == {answer.text.strip()}"
+    known = [case for _, case in state["suite"].cases]
+    written = await asyncio.to_thread(read_cases, text, reading.entry, known, 1)
+    if written:
+        update["suite"] = state["suite"].extended(written)
+        update["candidates"] = tuple(candidate.with_row(None) for candidate in state["candidates"])
+    means.emit({"type": "test_complete", "testCode": text if written else ""})
+    return update
 
 
 async def refine(state: CodingState, means: Means) -> CodingState:
@@ -190,9 +173,9 @@ async def refine(state: CodingState, means: Means) -> CodingState:
     means.emit({"type": "refine_start", "iteration": refinements + 1})
     brief = brief_of(task, settled(reading, candidates))
     prompt = prompts.refine_prompt(brief, target.code, _failures(state, target))
-    sampling = _sampling(means.settings, refinements, reading)
+    sampling = sampling_of(means.settings, refinements, reading)
     try:
-        answer, usage = await _write(state, means, "refine", "coder", prompt, sampling)
+        answer, usage = await ask(state, means, "refine", "coder", prompt, sampling)
     except ContextOverflow as error:
         # The correction does not fit the window; what there is stays, and other samples may follow.
         means.emit({"type": "refine_complete", "code": "", "error": str(error)})
@@ -224,7 +207,7 @@ async def summarize(state: CodingState, means: Means) -> CodingState:
     if means.settings.coder_summary == "model" and report.code:
         prompt = prompts.summary_prompt(brief_of(state["task"], state["reading"]), report.code, "")
         try:
-            said, usage = await _write(state, means, "summary", "q4", prompt, Sampling(max_tokens=160, seed=0))
+            said, usage = await ask(state, means, "summary", "q4", prompt, Sampling(max_tokens=160, seed=0))
             text = f"{said.text.strip()}\n\n{text}"
         except LLMError as error:
             text = f"{text}\n\nThe model could not be asked for a summary: {error}"
@@ -232,75 +215,13 @@ async def summarize(state: CodingState, means: Means) -> CodingState:
     return CodingState(summary=text, usage=usage)
 
 
-def evidence_of(state: CodingState) -> Evidence:
-    """The state as `decide` sees it."""
-    candidates = state.get("candidates", ())
-    has_caller_tests = bool(state["task"].caller_tests)
-    suite = state.get("suite", Suite())
-    trusted = suite.ids(trusted=True) + (caller_ids(candidates) if has_caller_tests else [])
-    return Evidence(
-        candidates=candidates,
-        trusted=trusted,
-        generated=suite.ids(trusted=False),
-        rounds_of_tests=state.get("rounds_of_tests", 0),
-        refinements=state.get("refinements", 0),
-        attempts=state.get("attempts", 0),
-        alike=state.get("alike", {}),
-        can_compare=bool(varied_calls(_calls(state))),
-        has_caller_tests=has_caller_tests,
-        asked_for=_asked_for(state["task"], candidates),
-    )
-
-
-def _calls(state: CodingState) -> list[str]:
-    """Known calls, those of the examples first."""
-    cases = [case for _, case in state.get("suite", Suite()).cases if case.call and not case.raises]
-    return [case.call for case in sorted(cases, key=lambda case: not case.trusted) if case.call]
-
-
-def brief_of(task: Task, reading: Reading) -> Brief:
-    """What the prompts of this job share."""
-    return Brief(task.request, task.module, reading.signature or reading.entry, task.caller_tests, task.files)
-
-
-async def _write(
-    state: CodingState,
-    means: Means,
-    step: str,
-    role: str,
-    prompt: Prompt,
-    sampling: Sampling,
-    *,
-    continues: bool = True,
-) -> tuple[Completion, Mapping[str, Usage]]:
-    """The model's answer (continued once when it was cut off) and the usage so far."""
-
-    def on_delta(delta: str) -> None:
-        means.emit({"type": f"{step}_chunk", "delta": delta})
-
-    def on_progress(done: int, total: int) -> None:
-        means.emit({"type": "prefill", "done": done, "total": total})
-
-    answer = await means.writer.complete(role, prompt, sampling, on_delta, on_progress)
-    if answer.finish_reason == "length" and continues:
-        more = replace(prompt, prefill=prompt.prefill + answer.text)
-        with suppress(ContextOverflow):  # no room to go on: the first part is the answer
-            rest = await means.writer.complete(role, more, sampling, on_delta, on_progress)
-            answer = replace(rest, text=answer.text + rest.text, usage=answer.usage + rest.usage)
-    before = state.get("usage", {})
-    return answer, {**before, step: before.get(step, Usage()) + answer.usage}
-
-
-async def _model_plan(brief: Brief, means: Means, usage: dict[str, Usage]) -> list[str]:
-    sampling = Sampling(max_tokens=200, json_schema=prompts.PLAN_SCHEMA)
-    state = CodingState(usage=usage)
-    answer, after = await _write(state, means, "plan", "q4", prompts.plan_prompt(brief), sampling, continues=False)
-    usage.update(after)
-    try:
-        steps = json.loads(answer.text)
-    except json.JSONDecodeError:
-        return []
-    return [str(step) for step in steps] if isinstance(steps, list) else []
+def _tell_row(means: Means, index: int, row: Row, count: int, suite: Suite) -> None:
+    passed = bool(row.checks) and all(check.passed for check in row.checks.values())
+    trusted = suite.ids(trusted=True)
+    means.emit({"type": "run_output", "stdout": row.stdout, "stderr": row.stderr})
+    means.emit({"type": "run_complete", "testsPassed": passed, "exitCode": 0 if passed else 1})
+    examples = sum(name in row.checks and row.checks[name].passed for name in trusted)
+    means.emit({"type": "candidate", "index": index, "of": count, "examples_passed": examples})
 
 
 def _own_plan(task: Task, reading: Reading) -> list[str]:
@@ -318,28 +239,16 @@ def _own_plan(task: Task, reading: Reading) -> list[str]:
     ]
 
 
-def _sampling(settings: Settings, attempt: int, reading: Reading) -> Sampling:
-    first = settings.coder_temperature or 0.0
-    temperature = first if attempt == 0 else max(first, LATER_TEMPERATURE)
-    stop = prompts.STOP_AFTER_MODULE if reading.entry else prompts.STOP
-    return Sampling(temperature=temperature, seed=attempt, max_tokens=settings.coder_max_tokens, stop=stop)
+def _candidate(module: Module, index: int, origin: Origin, answer: Completion, style: Style = "plain") -> Candidate:
+    return Candidate(index, module.code, module.names, origin, answer.model, answer.endpoint.model_sha256, style)
 
 
-def _candidate(module: Module, index: int, origin: Origin, answer: Completion) -> Candidate:
-    return Candidate(index, module.code, module.names, origin, answer.model, answer.endpoint.model_sha256)
-
-
-def _asked_for(task: Task, candidates: tuple[Candidate, ...]) -> frozenset[str]:
-    """The missing packages that the request or the caller's tests name."""
-    text = f"{task.request}\n{task.caller_tests or ''}"
-    missing = {name for candidate in candidates if candidate.row for name in candidate.row.missing_modules}
-    return frozenset(name for name in missing if re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE))
-
-
-def _with_lead(text: str, lead: str) -> str:
-    """`text` with the prefilled beginning of its first line, unless the model wrote that itself."""
-    starts_anew = text.lstrip().startswith((lead, "```", "assert ", "def ", "import ", "from "))
-    return text if starts_anew or "```" in text.split("\n", 1)[0] else lead + text
+def _with_stated(suite: Suite, task: Task, reading: Reading) -> Suite:
+    """With what the request says of every result, once there are calls to put it to; the caller's tests need none."""
+    if task.caller_tests or suite.properties:
+        return suite
+    calls = [case.call for _, case in suite.cases if case.call and not case.raises]
+    return suite.extended(stated_cases(read_properties(task.request, reading), calls))
 
 
 def _failures(state: CodingState, target: Candidate) -> list[str]:

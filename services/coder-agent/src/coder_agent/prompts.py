@@ -7,9 +7,10 @@ No clocks and no ids: the same request gives the same prompt. The assistant's tu
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from coder_agent.candidates import Style
 from kitty_llm import Part, Prompt, Turn
 
-SYSTEM = "You are a careful Python programmer. You answer with one Python code block and nothing else."
+SYSTEM = "You are a careful Python programmer."
 FENCE = "```python\n"
 STOP = ("\n```",)
 STOP_AFTER_MODULE = (*STOP, "\ndef test_", "\nclass Test", "\nassert ", "\nprint(", "\nif __name__", "\nimport pytest")
@@ -21,7 +22,8 @@ MOST_FAILURES_SHOWN = 2
 class Brief:
     """What every prompt of a job shares.
 
-    `signature` is what to define, such as `primes_below(n)`, or None when that is left to the model.
+    `signature` is what to define, such as `primes_below(n)`, or None when that is left to the model. `example` is a
+    call of the request's and what it gives, or None.
     """
 
     request: str
@@ -29,18 +31,26 @@ class Brief:
     signature: str | None
     caller_tests: str | None
     files: Mapping[str, str]
+    example: tuple[str, str] | None = None
 
 
-OTHERWISE = " Mind empty, repeated and mixed upper and lower case input."
-"""Asked of later samples, so that they do not all repeat the first one's oversight."""
+def code_prompt(brief: Brief, style: Style = "plain", *, prefilled: bool = True) -> Prompt:
+    """Asks for the module. The styles differ in the prefill alone, so that all share one prefix.
+
+    `steps` lets the model list its steps first, `because` lets it explain an example first, both as comments; samples
+    that come to the same code by different ways support each other more than the same question asked twice.
+    """
+    defining = f" with `{brief.signature}`" if brief.signature else ""
+    role = f"Write {brief.module}{defining}. Only the code, no tests."
+    return Prompt(SYSTEM, (_user(brief, role),), FENCE + lead_of(brief, style) if prefilled else "")
 
 
-def code_prompt(brief: Brief, *, prefilled: bool = True, otherwise: bool = False) -> Prompt:
-    """Asks for the module; `otherwise`: for another sample of it."""
-    defining = f" It defines `{brief.signature}`." if brief.signature else ""
-    role = f"Write the complete module {brief.module}.{defining} Only the code: no tests, no example calls, no prose."
-    role += OTHERWISE if otherwise else ""
-    return Prompt(SYSTEM, (_user(brief, role),), FENCE if prefilled else "")
+def lead_of(brief: Brief, style: Style) -> str:
+    """What the code of this style begins with."""
+    if style == "because" and brief.example is not None:
+        call, gives = brief.example
+        return f"# {call} is {gives} because"
+    return "# Steps:\n# 1." if style in {"steps", "because"} else ""
 
 
 def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_class: bool) -> Prompt:
@@ -53,10 +63,15 @@ def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_cla
         return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}def test_")
     role = (
         f"Write {count} different checks of `{signature}`, one assert a line, like `assert {entry}(...) == ...`. "
-        "They follow from the request alone. Use small inputs whose result you can work out exactly, and edge cases. "
-        "Do not write the function."
+        "They follow from the request alone. Use small inputs whose result you can work out exactly, and edge cases."
     )
     return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {entry}(")
+
+
+def value_prompt(brief: Brief, call: str) -> Prompt:
+    """Asks what one call gives: one line, from the request alone."""
+    role = f"What does `{call}` give? Complete the assert."
+    return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {call} ==")
 
 
 def refine_prompt(brief: Brief, code: str, failures: Sequence[str]) -> Prompt:
@@ -78,7 +93,7 @@ PLAN_SCHEMA = {"type": "array", "items": {"type": "string", "maxLength": 120}, "
 def summary_prompt(brief: Brief, code: str, facts: str) -> Prompt:
     """Asks for a summary of the code in two sentences; the verdict is added by us, never by the model."""
     role = f"```python\n{code}```\n{facts}\nDescribe in at most two plain sentences what this module does. No code."
-    return Prompt("You describe code truthfully and briefly.", (_user(brief, role),))
+    return Prompt(SYSTEM, (_user(brief, role),))
 
 
 def _user(brief: Brief, role: str) -> Turn:

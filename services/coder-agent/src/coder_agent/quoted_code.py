@@ -24,7 +24,8 @@ from coder_agent.cases import (
     written,
 )
 from coder_agent.literals import TOKEN, literal_prefix
-from coder_agent.stated_calls import FAULTY_CODE
+from coder_agent.relations import FAULTY_CODE
+from coder_agent.shown_values import with_shown_values
 
 MOST_CHECKS = 150
 MOST_SET_UP = 30
@@ -56,8 +57,11 @@ class Earlier:
 
 def quoted_asserts(request: str) -> Iterator[Case]:
     """The asserts of `request`, each with the lines it needs."""
-    if "assert" in request or "raises(" in request:
-        for run in _runs(request.split("\n")):
+    lines = request.split("\n")
+    if not FAULTY_CODE.search(request):
+        lines = list(with_shown_values(lines))
+    if any("assert" in line or "raises(" in line for line in lines):
+        for run in _runs(lines):
             yield from _cases(Step(node) for node in run)
 
 
@@ -200,12 +204,16 @@ def _runs(lines: Sequence[str]) -> Iterator[list[ast.stmt]]:
             yield run
             run, size = [], 1
         for node in found or []:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and not node.args.args:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_test(node):
                 yield node.body
             elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 run.append(node)
         number += size
     yield run
+
+
+def _is_test(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return node.name.startswith("test") and not node.args.args
 
 
 def _depth(line: str) -> int:

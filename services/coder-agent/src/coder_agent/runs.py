@@ -1,44 +1,119 @@
 """Running a candidate: files into the sandbox, what happened out of it as a `Row`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from coder_agent.candidates import Candidate, Check, Row
+from coder_agent.examples import Case
 from coder_agent.source_text import BYTE_ORDER_MARK
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite, render_tests
-from coder_agent.variation import comparison_file, varied_calls
-from kitty_sandbox import CaseResult, Sandbox, SandboxLimits, SandboxResult, SandboxRun
+from coder_agent.values import one_spelling
+from kitty_sandbox import (
+    CaseResult,
+    Cell,
+    MatrixRow,
+    Sandbox,
+    SandboxLimits,
+    SandboxMatrix,
+    SandboxResult,
+    SandboxRun,
+)
 
 CALLER_PREFIX = "caller:"
-COMPARED_WITHIN_SEC = 10.0
+CHECKED_WITHIN_SEC = 6.0
+"""For loading a candidate and all its cases and inputs."""
+CHECK_SEC = 2.0
+"""For each case and input, so that one endless loop costs little."""
+NOTHING = "pass"
+"""A check for candidates that only have to load."""
 NOT_COLLECTED = f"{CALLER_PREFIX}tests were collected"
 """Stands for the caller's tests while no run has got as far as collecting them."""
 
 
-async def run_candidate(sandbox: Sandbox, task: Task, candidate: Candidate, suite: Suite, entry: str | None) -> Row:
-    """Run every case and the caller's tests on `candidate`, in one sandbox run."""
-    files = {task.tests_file: render_tests(suite, task.module_name, entry, candidate.names)}
-    if task.caller_tests:
-        files = {caller_file(task): task.caller_tests} | (files if suite.cases else {})
-    result = await sandbox.run(sandbox_run(task, candidate.code, files))
-    return row_of(result, task, suite)
+async def run_candidates(
+    sandbox: Sandbox,
+    task: Task,
+    candidates: Sequence[Candidate],
+    suite: Suite,
+    inputs: Sequence[str],
+    *,
+    is_script: bool = False,
+) -> list[Row]:
+    """A row for each of `candidates`: all cases and inputs in one matrix call, the caller's tests in a run each.
+
+    A script does its work when it is loaded, so each of its cases loads it anew, from its file in a run of its own.
+    """
+    if is_script:
+        rows = [await _run_script(sandbox, task, candidate, suite) for candidate in candidates]
+    else:
+        rows = await _fill(sandbox, task, candidates, suite, inputs)
+    if not task.caller_tests:
+        return rows
+    files = {caller_file(task): task.caller_tests}
+    runs = [await sandbox.run(sandbox_run(task, candidate.code, files)) for candidate in candidates]
+    return [_with_callers(row, row_of(run, task, Suite())) for row, run in zip(rows, runs, strict=True)]
 
 
-async def compare_candidates(
-    sandbox: Sandbox, task: Task, candidates: Sequence[Candidate], calls: Sequence[str]
-) -> dict[int, frozenset[int]]:
-    """By index, the candidates (itself included) that were seen to do the same on every varied call."""
-    modules = {candidate.index: f"candidate_{candidate.index}" for candidate in candidates}
-    files = {f"{modules[candidate.index]}.py": candidate.code for candidate in candidates}
-    test = "test_comparison.py"
-    files[test] = comparison_file(modules, varied_calls(calls))
-    limits = SandboxLimits(timeout_sec=min(task.timeout_sec, COMPARED_WITHIN_SEC))
-    result = await sandbox.run(SandboxRun(files={**task.files, **files}, tests=(test,), limits=limits))
-    same = {case.id.partition("::test_same__")[2] for case in result.cases if case.outcome == "passed"}
-    return {
-        one: frozenset(other for other in modules if other == one or f"{min(one, other)}__{max(one, other)}" in same)
-        for one in modules
-    }
+async def _run_script(sandbox: Sandbox, task: Task, candidate: Candidate, suite: Suite) -> Row:
+    if not suite.cases:
+        return Row({}, loads=True, outcome="not_run")
+    text = render_tests(suite, task.module_name, None, is_script=True)
+    return row_of(await sandbox.run(sandbox_run(task, candidate.code, {task.tests_file: text})), task, suite)
+
+
+async def _fill(
+    sandbox: Sandbox, task: Task, candidates: Sequence[Candidate], suite: Suite, inputs: Sequence[str]
+) -> list[Row]:
+    checks = [case.check for _, case in suite.cases] + [_input_check(call) for call in inputs]
+    matrix = SandboxMatrix(
+        candidates=tuple(candidate.code for candidate in candidates),
+        checks=tuple(checks) or (NOTHING,),
+        module=task.module_name,
+        files=task.files,
+        limits=SandboxLimits(timeout_sec=min(task.timeout_sec, CHECKED_WITHIN_SEC)),
+        check_sec=min(task.timeout_sec, CHECK_SEC),
+    )
+    return [_matrix_row(row, suite, inputs) for row in await sandbox.matrix(matrix)]
+
+
+def _input_check(call: str) -> str:
+    return f"import asyncio\n{call}" if "asyncio." in call else call
+
+
+def _matrix_row(row: MatrixRow, suite: Suite, inputs: Sequence[str]) -> Row:
+    cases, values = row.cells[: len(suite.cases)], row.cells[len(suite.cases) :]
+    return Row(
+        checks={name: _cell_check(cell, case, row) for (name, case), cell in zip(suite.cases, cases, strict=True)},
+        loads=row.loads,
+        missing_modules=row.missing_modules,
+        outcome=row.outcome,
+        reason=row.reason,
+        stdout=row.stdout,
+        outputs={call: one_spelling(cell.value) for call, cell in zip(inputs, values, strict=False) if cell.value},
+    )
+
+
+def _cell_check(cell: Cell, case: Case, row: MatrixRow) -> Check:
+    match cell.outcome:
+        case "passed" | "value":
+            return Check(True)
+        case "failed" if case.call and case.expected and cell.value is not None:
+            return Check(False, "AssertionError", f"{case.call} gave {cell.value}, but {case.expected} is right.")
+        case "failed":
+            return Check(False, "AssertionError", cell.message or "The assert is false.")
+        case "raised":
+            return Check(False, cell.exception, f"{cell.exception}: {cell.message}")
+        case "timeout":
+            return Check(False, "Timeout", cell.message)
+        case _:
+            return Check(False, cell.exception, row.reason)
+
+
+def _with_callers(row: Row, run: Row) -> Row:
+    """The caller's tests beside the other cases; what the tests' own run says of loading and packages counts."""
+    missing = tuple(dict.fromkeys([*row.missing_modules, *run.missing_modules]))
+    return replace(run, checks={**run.checks, **row.checks}, outputs=row.outputs, missing_modules=missing)
 
 
 def sandbox_run(task: Task, code: str, tests: dict[str, str]) -> SandboxRun:

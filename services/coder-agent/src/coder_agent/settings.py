@@ -27,7 +27,7 @@ class Settings(KittySettings):
     coder_max_tokens: int = Field(default=768, ge=16, le=32768)
     """Most tokens of one model call; an answer that is cut off is continued once."""
     coder_temperature: float | None = Field(default=None, ge=0, le=2)
-    """Temperature of the first sample; unset: 0. Further samples use 0.7 or this, whichever is higher."""
+    """Temperature of the first sample; unset: 0. Further samples use 0.8 or this, whichever is higher."""
     coder_refine_passes: int = Field(
         default=2, ge=0, le=8, validation_alias=AliasChoices("CODER_REFINE_PASSES", "CODER_MAX_REFINEMENTS")
     )
@@ -40,6 +40,11 @@ class Settings(KittySettings):
     """How model calls travel: `direct` to the model servers."""
     coder_summary: Literal["template", "model"] = "template"
     """Who writes the summary."""
+
+    coder_evidence_dir: str = ""
+    """Folder where the evidence of each job is kept, for `kitty-cli eval replay`; empty: the state directory's; off."""
+    coder_evidence_kept: int = Field(default=200, ge=1)
+    """Jobs whose evidence is kept; the oldest goes first."""
 
     sandbox_enabled: bool = True
     """false: code and tests are returned and nothing is executed; the verdict is `not_verified`."""

@@ -69,6 +69,23 @@ class Report:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class StepTaken:
+    """One step of the workflow: what it revealed and cost."""
+
+    action: str
+    paid: int = 0
+    """Prompt tokens computed and tokens generated."""
+    candidates: tuple[int, int] = (0, 0)
+    """Indices of the candidates it made: from, and up to but without."""
+    cases: tuple[str, ...] = ()
+    """Ids of the cases it added."""
+    inputs: tuple[str, ...] | None = None
+    lost: bool = False
+    """The model was lost in it."""
+    """The inputs, where it set them."""
+
+
 class CodingState(TypedDict, total=False):
     """What the steps have found out so far. Each step returns only what it changed."""
 
@@ -77,11 +94,18 @@ class CodingState(TypedDict, total=False):
     plan: str | None
     candidates: tuple[Candidate, ...]
     suite: Suite
-    alike: Mapping[int, frozenset[int]]
+    inputs: tuple[str, ...]
     rounds_of_tests: int
     refinements: int
     attempts: int
+    splits: int
+    model_lost: str
+    """Why no model can be asked any more, where that is so."""
+    first_tokens: int
+    first_length: int
+    """Tokens generated for the first answer."""
     runs: int
+    steps: tuple[StepTaken, ...]
     usage: Mapping[str, Usage]
     report: Report
     summary: str

@@ -42,8 +42,13 @@ class Suite:
     cases: tuple[tuple[str, Case], ...] = ()
 
     def ids(self, *, trusted: bool) -> list[str]:
-        """The names of the trusted, or of the other cases."""
-        return [name for name, case in self.cases if case.trusted is trusted]
+        """The names of the trusted, or of the other cases; not of `properties`."""
+        return [name for name, case in self.cases if case.trusted is trusted and not case.states]
+
+    @property
+    def properties(self) -> list[str]:
+        """The names of the cases that check what the request says of every result."""
+        return [name for name, case in self.cases if case.states]
 
     def extended(self, cases: Iterable[Case]) -> "Suite":
         """With `cases` added, each named for what it checks."""
@@ -61,24 +66,40 @@ class Suite:
         return Suite(tuple((name, case) for name, case in self.cases if name in kept))
 
 
-def render_tests(suite: Suite, module: str, entry: str | None, defined: Collection[str] = ()) -> str:
-    """A pytest file of the suite.
+COMPILES = """
+import pathlib
+
+
+def test_script_compiles():
+    compile(pathlib.Path(__file__).with_name("{module}.py").read_text(), "{module}.py", "exec")
+""".strip()
+
+
+def render_tests(
+    suite: Suite, module: str, entry: str | None, defined: Collection[str] = (), *, is_script: bool = False
+) -> str:
+    """A pytest file of the suite, its properties left out.
 
     Args:
         module: the name of the module under test, without `.py`.
         entry: the name it must define; None: nothing is imported by name.
         defined: what it does define; of this, what the cases use is imported.
+        is_script: it does its work when it is loaded, so it is not imported.
     """
+    suite = suite.only([*suite.ids(trusted=True), *suite.ids(trusted=False)])
     used = {name for _, case in suite.cases for name in _names(case.check)}
     imported = [name for name in defined if name in used and name != entry]
     imported = [entry, *imported] if entry and (entry in used or entry in defined or not imported) else imported
     head = ["import pytest", ""] if any("pytest." in case.check for _, case in suite.cases) else []
-    head.append(f"from {module} import {', '.join(imported)}" if imported else f"import {module}")
-    parts = ["\n".join(head)]
+    if not is_script:
+        head.append(f"from {module} import {', '.join(imported)}" if imported else f"import {module}")
+    parts = ["\n".join(head)] if head else []
     for trusted, title in ((True, "# Stated in the request."), (False, "# Written from the request.")):
         functions = [_function(name, case) for name, case in suite.cases if case.trusted is trusted]
         parts += [f"{title}\n{functions[0]}", *functions[1:]] if functions else []
-    if not suite.cases:
+    if not suite.cases and is_script:
+        parts.append(COMPILES.format(module=module))
+    elif not suite.cases:
         parts.append(f"def test_module_loads():\n    assert {entry or module} is not None")
     return "\n\n\n".join(parts) + "\n"
 
@@ -225,7 +246,7 @@ def _is_tautology(case: Case, entry: str) -> bool:
 
 
 def _name(case: Case) -> str:
-    text = case.call or called_name(case.check) or "behaviour"
+    text = f"every result {case.states}" if case.states else case.call or called_name(case.check) or "behaviour"
     suffix = f"_raises_{case.raises}" if case.raises else ""
     words = re.sub(r"[^0-9A-Za-z]+", "_", text.replace("-", " minus ") + suffix).strip("_").lower()
     return words[:60].strip("_") or "behaviour"

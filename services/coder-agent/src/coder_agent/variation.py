@@ -5,12 +5,14 @@ of them is right (S*, arXiv 2502.14382, asks a model for such inputs; varying th
 """
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from coder_agent.cases import parsed_expression
 
 MOST_CALLS = 12
+WRAPPERS = {"list", "asyncio.run"}
+"""What stands around the call of a generator or a coroutine; the call inside is varied."""
 
 
 def varied_calls(calls: Iterable[str]) -> list[str]:
@@ -21,41 +23,13 @@ def varied_calls(calls: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(mixed))[:MOST_CALLS]
 
 
-def comparison_file(modules: Mapping[int, str], calls: Sequence[str]) -> str:
-    """A pytest file where `test_same__I__J` passes when the modules of candidates I and J do the same on every call."""
-    pairs = [(first, second) for first in modules for second in modules if first < second]
-    tests = [
-        f"def test_same__{i}__{j}():\n    assert outcomes({modules[i]!r}) == outcomes({modules[j]!r})" for i, j in pairs
-    ]
-    return "\n\n\n".join([f"{OUTCOME}\n\n\nCALLS = {list(calls)!r}", *tests]) + "\n"
-
-
-OUTCOME = """
-import importlib
-import itertools
-
-
-def outcome(module, call):
-    try:
-        value = eval(call, dict(vars(importlib.import_module(module))))
-        if hasattr(value, "__next__"):
-            value = list(itertools.islice(value, 1000))
-    except Exception as error:
-        return "raises", type(error).__name__
-    return type(value).__name__, value
-
-
-def outcomes(module):
-    return [outcome(module, call) for call in CALLS]
-""".strip()
-"""Runs in the sandbox."""
-
-
 def _variants(call: str) -> list[str]:
     try:
         node = parsed_expression(call)
         if not isinstance(node, ast.Call) or node.keywords:
             return []
+        if ast.unparse(node.func) in WRAPPERS and len(node.args) == 1 and isinstance(node.args[0], ast.Call):
+            return [f"{ast.unparse(node.func)}({inner})" for inner in _variants(ast.unparse(node.args[0]))]
         values = [ast.literal_eval(argument) for argument in node.args]
         name = ast.unparse(node.func)
         changed = [

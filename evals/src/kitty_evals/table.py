@@ -1,0 +1,116 @@
+"""A report as a person reads it: a line a task, then a column an arm."""
+
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from kitty_evals.costs import Tokens
+from kitty_evals.inference import Share
+from kitty_evals.progress import RIGHT, printable
+from kitty_evals.report import ArmReport, Difference, Report
+
+PLAIN_WIDTH = 160
+"""Where there is no terminal: nothing is cut off for a file or a pipe."""
+
+ROWS: tuple[tuple[str, Callable[[ArmReport], str]], ...] = (
+    ("tasks", lambda arm: _tasks(arm)),
+    ("solved (pass@1)", lambda arm: _share(arm.solved)),
+    ("verified is right", lambda arm: _share(arm.precision)),
+    ("right is verified", lambda arm: _share(arm.recall)),
+    ("right, upper/lower half by confidence", lambda arm: _halves(arm)),
+    ("paid tokens a task", lambda arm: _number(arm.tokens.paid)),
+    ("  prefill + completion, cached", lambda arm: _parts(arm.tokens)),
+    ("  times raw", lambda arm: _number(arm.tokens.ratio_to_raw, 2)),
+    ("  times raw, example in the request", lambda arm: _split(arm.tokens_with_example)),
+    ("  times raw, no example", lambda arm: _split(arm.tokens_without_example)),
+    ("prefill computed, tasks of 3+ calls", lambda arm: _prefill(arm)),
+    ("seconds a task", lambda arm: _number(arm.seconds.wall, 1)),
+    ("  outside the model", lambda arm: _percent(arm.seconds.outside_model)),
+)
+
+
+def show(report: Report, stream: TextIO | None = None) -> None:
+    """Prints to `stream` (stdout)."""
+    chosen = stream or sys.stdout
+    console = Console(file=chosen, width=None if chosen.isatty() else PLAIN_WIDTH, highlight=False)
+    console.print(task_table(report))
+    console.print(arm_table(report))
+    for difference in report.differences:
+        console.print(Text(difference_line(difference)), soft_wrap=True)
+
+
+def arm_table(report: Report) -> Table:
+    """A column an arm."""
+    table = Table("", *(Column(Text(printable(arm.label))) for arm in report.arms), box=SIMPLE)
+    for title, cell in ROWS:
+        cells = [cell(arm) for arm in report.arms]
+        if any(cells):
+            table.add_row(title, *cells)
+    return table
+
+
+def task_table(report: Report) -> Table:
+    """A line a task and arm."""
+    table = Table("task", "arm", "", "verdict", "confidence", "calls", "paid tokens", "seconds", box=SIMPLE)
+    for line in report.tasks:
+        right = RIGHT[line["right"]] if not line["error"] else f"error: {line['error']}"
+        numbers = (_number(line["confidence"], 2), _number(line["calls"]), _number(line["paid_tokens"]))
+        texts = (line["task"], line["arm"], right, line["verdict"] or "", *numbers, _number(line["wall_seconds"], 1))
+        table.add_row(*(Text(printable(text)) for text in texts))
+    return table
+
+
+def difference_line(difference: Difference) -> str:
+    """One comparison in words."""
+    interval = f"95 % of resamples {difference.interval.low:+.1f} to {difference.interval.high:+.1f}"
+    return (
+        f"{difference.label} against {difference.against}: {difference.points:+.1f} points on {difference.tasks} tasks "
+        f"({interval}); only it {difference.only_tier}, only the other {difference.only_raw}, "
+        f"McNemar p = {difference.mcnemar_p:.3g}"
+    )
+
+
+def _tasks(arm: ArmReport) -> str:
+    extra = [f"{arm.errors} errors"] * bool(arm.errors) + [f"{arm.unjudged} not judged"] * bool(arm.unjudged)
+    return f"{arm.tasks}" + (f" ({', '.join(extra)})" if extra else "")
+
+
+def _share(share: Share | None) -> str:
+    if share is None:
+        return ""
+    if share.value is None or share.low is None or share.high is None:
+        return "none"
+    return f"{share.count}/{share.of} = {100 * share.value:.1f} % ({100 * share.low:.0f}–{100 * share.high:.0f})"
+
+
+def _halves(arm: ArmReport) -> str:
+    both = arm.calibration
+    return f"{_percent(both.upper)} / {_percent(both.lower)}" if both and both.upper is not None else ""
+
+
+def _parts(tokens: Tokens) -> str:
+    if tokens.paid is None:
+        return ""
+    return f"{_number(tokens.prefill)} + {_number(tokens.completion)}, {_number(tokens.cached)}"
+
+
+def _split(tokens: Tokens | None) -> str:
+    return f"{_number(tokens.ratio_to_raw, 2)} ({tokens.tasks} tasks)" if tokens and tokens.ratio_to_raw else ""
+
+
+def _prefill(arm: ArmReport) -> str:
+    share = arm.prefill_of_many_calls
+    return f"{_percent(share.computed)} ({share.tasks} tasks)" if share.computed is not None else ""
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,196 @@
+"""Everything a job has found out, and what can be read off it: pure data, pure functions.
+
+    candidates × cases   →  a matrix of passed and failed
+    candidates × inputs  →  a matrix of values
+
+Cases come in the order of trust: the caller's tests and the request's examples (trusted), what the request says of
+every result (properties), the model's own cases (generated). Inputs are calls whose right value nobody knows: where
+candidates that were written apart give the same, they support each other (CodeT, arXiv 2207.10397); a generated case
+that most of them contradict is dropped.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from coder_agent.candidates import Candidate, passed_of
+
+LEAST_VOTERS = 3
+"""Samples that a majority against a generated case needs; two that agree may share one mistake."""
+LEAST_INPUTS = 3
+"""Inputs with a value on which two candidates must agree to support each other."""
+LEAST_GENERATED = 3
+"""Accepted generated cases that a verdict without trusted ones needs."""
+ENOUGH_TO_SUSPECT = 4
+"""Candidates that must all fail an example before it is suspected."""
+ENOUGH_TRUSTED = 3
+"""Examples that need no second signal: wrong code hardly ever meets so many."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything known so far about one job."""
+
+    candidates: Sequence[Candidate] = ()
+    trusted: Sequence[str] = ()
+    """Ids of the request's examples and the caller's tests."""
+    properties: Sequence[str] = ()
+    """Ids of what the request says of every result."""
+    generated: Sequence[str] = ()
+    """Ids of the model's cases."""
+    inputs: Sequence[str] = ()
+    """Calls whose values are compared."""
+    rounds_of_tests: int = 0
+    refinements: int = 0
+    attempts: int = 0
+    """Answers to "write the code" so far, with and without code in them."""
+    splits: int = 0
+    """How often the model was asked for the value on which the leading groups part."""
+    paid_tokens: int = 0
+    """Prompt tokens computed and tokens generated so far."""
+    first_tokens: int = 0
+    """Of these, for the first answer."""
+    model_lost: bool = False
+    """No model can be asked any more."""
+    has_caller_tests: bool = False
+    asked_for: frozenset[str] = frozenset()
+    """Packages the sandbox lacks that the request itself asks for."""
+
+    @cached_property
+    def best(self) -> Candidate | None:
+        """The candidate to deliver: trusted cases first, then properties, then the score, then the earlier and shorter.
+
+        A later candidate replaces an earlier one only when it is strictly better.
+        """
+
+        def rank(candidate: Candidate) -> tuple[bool, int, int, float, bool, int]:
+            loads = candidate.row is not None and candidate.row.loads
+            trusted, stated = passed_of(candidate, self.trusted), passed_of(candidate, self.properties)
+            is_first = candidate.index == 0
+            return loads, trusted, stated, round(self.score(candidate), 6), is_first, self._forms[candidate.form]
+
+        return max(self.candidates, key=lambda c: (*rank(c), -len(c.code), -c.index), default=None)
+
+    @cached_property
+    def voters(self) -> list[Candidate]:
+        """The candidates whose behaviour counts: samples that load, do more than crash, and meet most trusted cases.
+
+        A refinement has no vote: it is an earlier candidate's code edited, and has seen some of the tests.
+        """
+        able = [c for c in self.candidates if c.origin == "sample" and c.row and not c.row.only_crashes]
+        most = max((passed_of(c, self.trusted) for c in self.candidates), default=0)
+        return [c for c in able if passed_of(c, self.trusted) == most]
+
+    @cached_property
+    def domain(self) -> list[str]:
+        """The inputs that at least half of the voters give a value for; the others are outside of what was asked."""
+        return [i for i in self.inputs if sum(_output(c, i) is not None for c in self.voters) * 2 >= len(self.voters)]
+
+    @cached_property
+    def groups(self) -> list[list[Candidate]]:
+        """The voters by what they give for the domain, the largest group first, then the one that passes more cases."""
+        by_outputs: dict[tuple[str | None, ...], list[Candidate]] = {}
+        for candidate in self.voters:
+            by_outputs.setdefault(self._outputs(candidate), []).append(candidate)
+        return sorted(by_outputs.values(), key=lambda group: (-len(group), -passed_of(group[0], self.generated)))
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """By generated case, the share of the voters' agreement that stands behind it; 0 where most are against it."""
+        shares = {c.index: 1.0 + self.agreement(c) for c in self.voters}
+        whole = sum(shares.values())
+        weights: dict[str, float] = {}
+        for case in self.generated:
+            behind = sum(shares[c.index] for c in self.voters if passed_of(c, [case]))
+            share = behind / whole if whole else 1.0
+            is_dropped = len(self.voters) >= LEAST_VOTERS and share < 0.5
+            weights[case] = 0.0 if is_dropped else share if len(self.voters) >= LEAST_VOTERS else 1.0
+        return weights
+
+    @property
+    def suspects(self) -> list[str]:
+        """Examples that none of at least four samples meets while others are met: the example may be wrong."""
+        able = [c for c in self.candidates if c.row and not c.row.only_crashes]
+        if self.has_caller_tests or len(able) < ENOUGH_TO_SUSPECT:
+            return []
+        missed = [case for case in self.trusted if not any(passed_of(c, [case]) for c in able)]
+        return missed if len(missed) < len(self.trusted) else []
+
+    @property
+    def standing(self) -> list[str]:
+        """The generated cases that the voters do not contradict."""
+        return [case for case in self.generated if self.weights[case] > 0]
+
+    def agreement(self, candidate: Candidate) -> float:
+        """Summed over the domain, the number of voters that give the same value as `candidate`, itself left out."""
+        given = [(i, _output(candidate, i)) for i in self.domain]
+        others = [c for c in self.voters if c.index != candidate.index]
+        return float(sum(_output(other, i) == value for i, value in given if value is not None for other in others))
+
+    def score(self, candidate: Candidate) -> float:
+        """Agreement and half a pool for each generated case passed, by its weight: robust for cases right or wrong."""
+        tests = sum(weight for case, weight in self.weights.items() if passed_of(candidate, [case]))
+        return self.agreement(candidate) + 0.5 * len(self.voters) * tests
+
+    def supporters(self, candidate: Candidate) -> list[Candidate]:
+        """The other voters that give the same as `candidate` for every input of the domain, if that says something."""
+        if len(self.domain) < LEAST_INPUTS or self.is_constant(candidate):
+            return []
+        mine = self._outputs(candidate)
+        return [c for c in self.voters if c.index != candidate.index and self._outputs(c) == mine]
+
+    def is_constant(self, candidate: Candidate) -> bool:
+        """Whether it gives one and the same value, other than a truth value, whatever goes in."""
+        values = {_output(candidate, i) for i in self.domain}
+        return len(self.domain) >= LEAST_INPUTS and len(values) == 1 and not values <= {"True", "False"}
+
+    def is_outvoted(self, candidate: Candidate) -> bool:
+        """Whether more voters do alike, but otherwise than `candidate`, than do as it does."""
+        if len(self.domain) < LEAST_INPUTS or not self.groups:
+            return False
+        return len(self.groups[0]) > 1 + len(self._alike(candidate))
+
+    def meets_trusted(self, candidate: Candidate) -> bool:
+        """Whether there are trusted cases and it passes all, and all that the request says of every result."""
+        asked = [*self.trusted, *self.properties]
+        return bool(self.trusted) and passed_of(candidate, asked) == len(asked)
+
+    def is_settled_by_generated(self, candidate: Candidate) -> bool:
+        """Whether the generated cases alone speak for it: it passes all, or all that stand, and enough stand."""
+        if len(self.generated) >= LEAST_GENERATED and passed_of(candidate, self.generated) == len(self.generated):
+            return True
+        standing = self.standing
+        enough = max(LEAST_GENERATED, (len(self.generated) + 1) // 2)
+        passes = len(standing) >= enough and passed_of(candidate, standing) == len(standing)
+        return passes and not self.is_outvoted(candidate)
+
+    def is_backed(self, candidate: Candidate) -> bool:
+        """Whether a second signal agrees with the trusted cases: one example alone is easily met by wrong code.
+
+        The signal is many examples, most samples doing the same on inputs nobody wrote (two at least), or half of the
+        model's own cases. The caller's own tests need none.
+        """
+        if self.is_outvoted(candidate):
+            return False
+        company = self.supporters(candidate)
+        is_majority = bool(company) and 2 * (1 + len(company)) > len(self.voters)
+        if self.has_caller_tests or len(self.trusted) >= ENOUGH_TRUSTED or is_majority:
+            return True
+        enough = len(self.generated) >= LEAST_GENERATED and not self.is_constant(candidate)
+        return enough and passed_of(candidate, self.generated) * 2 >= len(self.generated)
+
+    def _alike(self, candidate: Candidate) -> list[Candidate]:
+        mine = self._outputs(candidate)
+        return [c for c in self.voters if c.index != candidate.index and self._outputs(c) == mine]
+
+    def _outputs(self, candidate: Candidate) -> tuple[str | None, ...]:
+        return tuple(_output(candidate, i) for i in self.domain)
+
+    @cached_property
+    def _forms(self) -> Counter[str]:
+        return Counter(candidate.form for candidate in self.candidates)
+
+
+def _output(candidate: Candidate, given: str) -> str | None:
+    return candidate.row.outputs.get(given) if candidate.row else None

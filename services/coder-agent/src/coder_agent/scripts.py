@@ -1,0 +1,49 @@
+"""Examples of a script: what it prints for what it reads from standard input.
+
+The check runs the module by its name as `python -m` would, in the test's own process, so that it works wherever the
+tests do. Streams have a buffer, since scripts read `sys.stdin.buffer` too; reading file descriptor 0 is not seen.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from coder_agent.cases import Case
+from coder_agent.labelled import Pair, labelled_pairs
+
+CHECK = """
+import contextlib, io, runpy, sys
+stdin, stdout = sys.stdin, io.TextIOWrapper(io.BytesIO(), encoding='utf-8', write_through=True)
+sys.stdin = io.TextIOWrapper(io.BytesIO({given!r}.encode()), encoding='utf-8')
+try:
+    with contextlib.redirect_stdout(stdout), contextlib.suppress(SystemExit):
+        runpy.run_module({module!r}, run_name='__main__')
+finally:
+    sys.stdin = stdin
+printed = stdout.buffer.getvalue().decode()
+assert [line.rstrip() for line in printed.strip().splitlines()] == {wanted!r}
+""".strip()
+WORDS = re.compile(r"[^\W\d_]{2,}")
+QUOTED = re.compile(r"[`'\"]|.*(?:\.\.\.|…)", re.DOTALL)
+
+
+def script_case(module: str, given: str, wanted: str) -> Case:
+    """A trusted case that wants the script in the file `module` to print `wanted` when it reads `given`.
+
+    Space at the ends of lines and of the text does not count.
+    """
+    lines = [line.rstrip() for line in wanted.strip().splitlines()]
+    given = given if not given or given.endswith("\n") else given + "\n"
+    return Case(CHECK.format(given=given, module=PurePosixPath(module).stem, wanted=lines), trusted=True)
+
+
+def script_examples(request: str, module: str) -> Iterator[Case]:
+    """The pairs of input and output in `request` that are data rather than a description or a part of it."""
+    return (script_case(module, pair.given, pair.wanted) for pair in labelled_pairs(request) if _is_data(pair))
+
+
+def _is_data(pair: Pair) -> bool:
+    texts = (pair.given, pair.wanted)
+    if not pair.wanted or any(QUOTED.match(text) for text in texts):
+        return False
+    return pair.is_example or not any(WORDS.search(text) for text in texts)

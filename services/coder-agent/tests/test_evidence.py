@@ -1,0 +1,245 @@
+"""Who supports whom, which case stands, which candidate leads: read off the matrix alone."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matrices import CRASH, candidate, evidence, gives, row
+
+from coder_agent.candidates import passed_of
+
+
+def test_a_later_worse_candidate_never_replaces_a_better_one():
+    first, worse, equal = candidate(0, row("t", "u")), candidate(1, row("", "t u")), candidate(2, row("u", "t"))
+    assert evidence(first, worse, equal, trusted=["t", "u"]).best is first
+
+
+def test_a_later_better_candidate_does():
+    first, better = candidate(0, row("t", "u")), candidate(1, row("t u"))
+    assert evidence(first, better, trusted=["t", "u"]).best is better
+
+
+def test_trusted_tests_outrank_any_number_of_generated_ones():
+    trusted, popular = candidate(0, row("t", "a b c")), candidate(1, row("a b c", "t"))
+    assert evidence(popular, trusted, trusted=["t"], generated=["a", "b", "c"]).best is trusted
+
+
+def test_what_the_request_says_of_every_result_comes_after_its_examples_and_before_the_score():
+    seen = evidence(
+        candidate(0, row("t", "p", gives("1", "2", "3"))),
+        candidate(1, row("t", "p", gives("1", "2", "3"))),
+        candidate(2, row("t p", "", gives("1", "2", "4"))),
+        candidate(3, row("p", "t")),
+        trusted=["t"],
+        properties=["p"],
+    )
+    assert seen.best.index == 2
+
+
+def test_a_candidate_that_loads_is_better_than_one_that_does_not():
+    seen = evidence(candidate(0, row("", "t", loads=False)), candidate(1, row("", "t")), trusted=["t"])
+    assert seen.best.index == 1
+
+
+def test_the_candidate_that_most_others_behave_like_leads():
+    alone, together = gives("1", "2", "3"), gives("1", "2", "9")
+    seen = evidence(*(candidate(i, row("t", "", gave)) for i, gave in enumerate([alone, together, together])))
+    assert seen.best.index == 1
+    assert [len(group) for group in seen.groups] == [2, 1]
+
+
+def test_equal_candidates_are_led_by_the_first_then_by_the_form_written_most_often_then_by_the_shorter():
+    codes = ["def f(): return 0\n", "def f(): return 1\n", "def f(): return 2\n", "def f():\n    # 2\n    return 2\n"]
+    pool = [candidate(i, row("t"), code=code) for i, code in enumerate(codes)]
+    assert evidence(*pool, trusted=["t"]).best.index == 0
+    assert evidence(candidate(0), *pool[1:], trusted=["t"]).best.index == 2
+
+
+def test_what_most_candidates_do_outweighs_some_of_the_models_own_tests():
+    same, other = gives("1", "2", "3", "4"), gives("1", "5", "6", "7")
+    pool = [
+        candidate(0, row("a b", "c d", same)),
+        candidate(1, row("a b c", "d", other)),
+        candidate(2, row("a b", "c d", same)),
+    ]
+    assert evidence(*pool, generated=list("abcd")).best.index == 0
+    unseen = [replace(c, row=replace(c.row, outputs={})) for c in pool]
+    assert evidence(*unseen, generated=list("abcd")).best.index == 0, "c is contradicted by two of three"
+    assert evidence(*unseen[:2], generated=list("abcd")).best.index == 1
+
+
+def test_a_generated_test_that_most_candidates_fail_is_dropped():
+    pool = [candidate(0, row("a", "b")), candidate(1, row("a", "b")), candidate(2, row("a b"))]
+    assert evidence(*pool, generated=["a", "b"]).standing == ["a"]
+
+
+def test_a_generated_test_that_half_of_the_candidates_fail_stays():
+    pool = [candidate(index, row("a b")) for index in range(2)] + [candidate(index, row("a", "b")) for index in (2, 3)]
+    assert evidence(*pool, generated=["a", "b"]).standing == ["a", "b"]
+
+
+def test_of_two_that_fail_a_test_the_ones_that_agree_weigh_more():
+    pool = [
+        candidate(0, row("a", "", gives("1", "2", "3"))),
+        candidate(1, row("a", "", gives("1", "2", "3"))),
+        candidate(2, row("", "a", gives("7", "8", "9"))),
+        candidate(3, row("", "a", gives("4", "5", "6"))),
+    ]
+    assert evidence(*pool, generated=["a"]).weights["a"] > 0.5
+
+
+def test_a_refinement_has_no_vote_because_it_repeats_the_bug_it_was_made_from():
+    pool = [candidate(0, row("a", "b")), candidate(1, row("a", "b"), "refine"), candidate(2, row("a", "b"), "refine")]
+    assert evidence(*pool, generated=["a", "b"]).standing == ["a", "b"]
+
+
+def test_two_samples_that_agree_are_no_majority():
+    assert evidence(candidate(0, row("", "a")), candidate(1, row("", "a")), generated=["a"]).standing == ["a"]
+
+
+def test_a_candidate_that_only_crashes_has_no_vote():
+    assert evidence(*(candidate(i, CRASH) for i in range(3)), generated=["a"]).standing == ["a"]
+
+
+def test_a_sample_that_fails_an_example_others_meet_has_no_vote():
+    pool = [candidate(0, row("t a")), candidate(1, row("a", "t")), candidate(2, row("a", "t"))]
+    assert [c.index for c in evidence(*pool, trusted=["t"], generated=["a"]).voters] == [0]
+
+
+def test_an_input_that_most_give_nothing_for_is_outside_of_what_was_asked():
+    pool = [candidate(i, row("t", "", gives("1", value, "3", "4"))) for i, value in enumerate([None, None, "2"])]
+    assert evidence(*pool, trusted=["t"]).domain == ["f(0)", "f(2)", "f(3)"]
+
+
+def test_support_needs_the_same_value_for_every_input_and_enough_inputs():
+    alike, other = gives("1", "2", "3"), gives("1", "2", "4")
+    pool = [candidate(i, row("t", "", gave)) for i, gave in enumerate([alike, alike, other])]
+    seen = evidence(*pool, trusted=["t"])
+    assert [c.index for c in seen.supporters(pool[0])] == [1]
+    assert seen.supporters(pool[2]) == []
+    few = evidence(*(candidate(i, row("t", "", gives("1", "2"))) for i in range(3)), trusted=["t"])
+    assert few.supporters(few.candidates[0]) == []
+
+
+def test_code_that_always_gives_the_same_is_not_supported_unless_it_tells_true_from_false():
+    same = [candidate(i, row("t", "", gives("3", "3", "3"))) for i in range(2)]
+    assert evidence(*same, trusted=["t"]).supporters(same[0]) == []
+    assert not evidence(*same, trusted=["t"]).is_backed(same[0])
+    true = [candidate(i, row("t", "", gives("True", "True", "True"))) for i in range(2)]
+    assert evidence(*true, trusted=["t"]).is_backed(true[0])
+
+
+def test_one_example_alone_is_not_backed_and_three_are():
+    alone = candidate(0, row("t"))
+    assert not evidence(alone, trusted=["t"]).is_backed(alone)
+    three = candidate(0, row("t u v"))
+    assert evidence(three, trusted=["t", "u", "v"]).is_backed(three)
+    callers = evidence(alone, trusted=["t"], has_caller_tests=True)
+    assert callers.is_backed(alone)
+
+
+def test_one_example_and_half_of_the_models_own_tests_are_backed():
+    half, few = candidate(0, row("t a b", "c d")), candidate(0, row("t a", "b c d"))
+    assert evidence(half, trusted=["t"], generated=list("abcd")).is_backed(half)
+    assert not evidence(few, trusted=["t"], generated=list("abcd")).is_backed(few)
+    assert not evidence(half, trusted=["t"], generated=["a", "b"]).is_backed(half), "two tests are too few"
+
+
+def test_the_two_that_agree_must_be_most_of_those_that_meet_the_examples():
+    gave = [gives("1", "2", "3"), gives("1", "2", "3"), gives("4", "5", "6"), gives("7", "8", "9")]
+    pool = [candidate(i, row("t", "", values)) for i, values in enumerate(gave)]
+    assert not evidence(*pool, trusted=["t"]).is_backed(pool[0])
+    assert evidence(*pool[:3], trusted=["t"]).is_backed(pool[0])
+
+
+def test_who_is_outvoted_is_not_backed_whatever_else_speaks_for_it():
+    gave = [gives("1", "2", "3"), gives("1", "2", "9"), gives("1", "2", "9")]
+    pool = [candidate(i, row("t u v a b c", "", values)) for i, values in enumerate(gave)]
+    seen = evidence(*pool, trusted=["t", "u", "v"], generated=list("abc"))
+    assert not seen.is_backed(pool[0])
+    assert seen.is_backed(pool[1])
+
+
+def test_generated_tests_alone_settle_it_when_enough_stand_and_all_of_these_pass():
+    all_pass = candidate(0, row("a b c"))
+    assert evidence(all_pass, generated=list("abc")).is_settled_by_generated(all_pass)
+    assert not evidence(all_pass, generated=["a", "b"]).is_settled_by_generated(all_pass)
+    pool = [candidate(i, row("a b c", "d")) for i in range(3)]
+    assert evidence(*pool, generated=list("abcd")).is_settled_by_generated(pool[0])
+    many = [candidate(i, row("a b c", "d e f g")) for i in range(3)]
+    assert not evidence(*many, generated=list("abcdefg")).is_settled_by_generated(many[0]), "most were dropped"
+
+
+def test_an_example_that_nothing_meets_while_others_are_met_is_suspected():
+    pool = [candidate(i, row("t u", "w")) for i in range(4)]
+    assert evidence(*pool, trusted=["t", "u", "w"]).suspects == ["w"]
+    assert evidence(*pool[:3], trusted=["t", "u", "w"]).suspects == []
+    assert evidence(*pool, trusted=["w"]).suspects == []
+    assert evidence(*pool, trusted=["t", "w"], has_caller_tests=True).suspects == []
+
+
+VALUES = st.sampled_from([None, "1", "2", "3"])
+ROWS = st.lists(
+    st.tuples(st.lists(st.booleans(), min_size=4, max_size=4), st.lists(VALUES, min_size=4, max_size=4)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def seen_of(table):
+    """Cases t, a, b, c; t is trusted."""
+    pool = []
+    for index, (passed, values) in enumerate(table):
+        names = ["t", "a", "b", "c"]
+        good = " ".join(name for name, is_good in zip(names, passed, strict=True) if is_good)
+        bad = " ".join(name for name, is_good in zip(names, passed, strict=True) if not is_good)
+        pool.append(candidate(index, row(good, bad, gives(*values))))
+    return evidence(*pool, trusted=["t"], generated=["a", "b", "c"])
+
+
+@settings(derandomize=True, deadline=None)
+@given(ROWS)
+def test_the_best_meets_as_many_trusted_cases_as_any(table):
+    seen = seen_of(table)
+    assert passed_of(seen.best, ["t"]) == max(passed_of(c, ["t"]) for c in seen.candidates)
+
+
+@settings(derandomize=True, deadline=None)
+@given(ROWS)
+def test_support_is_mutual_and_groups_hold_every_voter_once(table):
+    seen = seen_of(table)
+    for one in seen.voters:
+        for other in seen.supporters(one):
+            assert one in seen.supporters(other)
+    assert sorted(c.index for group in seen.groups for c in group) == [c.index for c in seen.voters]
+
+
+@settings(derandomize=True, deadline=None)
+@given(ROWS, st.permutations(range(4)))
+def test_the_order_of_the_inputs_changes_nothing(table, order):
+    seen = seen_of(table)
+    turned = replace(seen, inputs=[seen.inputs[i] for i in order])
+    assert seen.best.index == turned.best.index
+    assert seen.weights == pytest.approx(turned.weights)
+
+
+@settings(derandomize=True, deadline=None)
+@given(ROWS)
+def test_one_more_sample_that_does_the_same_never_costs_support(table):
+    seen = seen_of(table)
+    chosen = seen.best
+    twin = candidate(len(table), chosen.row)
+    more = replace(seen, candidates=(*seen.candidates, twin))
+    if chosen in seen.voters:
+        before = {c.index for c in seen.supporters(chosen)}
+        assert more.agreement(chosen) >= 0
+        assert twin.index in {c.index for c in more.supporters(chosen)} or not before or more.domain != seen.domain
+
+
+@settings(derandomize=True, deadline=None)
+@given(ROWS)
+def test_weights_are_shares_and_a_dropped_case_never_stands(table):
+    seen = seen_of(table)
+    assert all(0 <= weight <= 1 for weight in seen.weights.values())
+    assert set(seen.standing) == {case for case, weight in seen.weights.items() if weight}

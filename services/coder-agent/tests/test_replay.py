@@ -1,0 +1,65 @@
+"""What a job recorded is enough to take its decisions again."""
+
+import json
+
+import pytest
+
+from coder_agent.recording import from_json, to_json
+from coder_agent.replay import read_recordings, replay
+
+REQUEST = "Write add(a, b). add(1, 2) == 3"
+RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
+WRONG = "```python\ndef add(a, b):\n    return a - b\n```"
+CRASH = "```python\ndef add(a, b):\n    return a + c\n```"
+CHECKS = "1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 0\nassert add(10, 20) == 31\n"
+
+
+@pytest.fixture
+def recorded(start, tmp_path):
+    """recorded(request, *codes, tier=…) -> the recording of a job of a model that answers `codes` in turn."""
+
+    def recorded(request, *codes, **fields):
+        left = list(codes)
+
+        def answer(messages):
+            asked = messages[-1 if messages[-1]["role"] == "user" else -2]["content"]
+            if "checks of" in asked:
+                return CHECKS
+            if "JSON list" in asked:
+                return '["Add."]'
+            return left.pop(0) if len(left) > 1 else left[0]
+
+        agent, _ = start(answer, coder_evidence_dir=str(tmp_path / "evidence"))
+        agent.generate(request, **fields)
+        (recording,) = read_recordings([tmp_path / "evidence"])
+        return recording
+
+    return recorded
+
+
+@pytest.mark.parametrize(
+    ("request_text", "codes", "tier"),
+    [
+        (REQUEST, [RIGHT], "standard"),
+        (REQUEST, [RIGHT], "fast"),
+        (REQUEST, [WRONG, CRASH, RIGHT], "standard"),
+        (REQUEST, [WRONG], "standard"),
+        (REQUEST, ["no code", RIGHT], "standard"),
+        (REQUEST, [WRONG, CRASH, WRONG, RIGHT], "deep"),
+        ("Write add(a, b), the sum.", [RIGHT], "standard"),
+        ("Write add(a, b), the sum.", [WRONG, RIGHT, CRASH], "standard"),
+        ("Write add(a, b), the sum.", [WRONG, RIGHT, CRASH], "deep"),
+    ],
+)
+def test_the_same_rules_on_a_record_take_the_same_steps(recorded, request_text, codes, tier):
+    recording = recorded(request_text, *codes, tier=tier)
+    again = replay(recording)
+    assert list(again.actions[:-1]) == recording.actions
+    assert again.actions[-1] in {"accept", "stop"}
+    assert again.chosen == recording.delivered
+    assert not again.exhausted
+
+
+def test_a_record_survives_json(recorded):
+    recording = recorded(REQUEST, WRONG, RIGHT)
+    assert from_json(json.loads(json.dumps(to_json(recording)))) == recording

@@ -125,7 +125,6 @@ def test_extracting_a_second_time_gives_the_same_code(answer, entry):
         assert again.code == module.code
 
 
-@pytest.mark.xfail(strict=True, reason="what is indented is also read as a block of its own, and supplies the name")
 @pytest.mark.parametrize("answer", ["if 0:\n A[0]=()", "def g(x):\n    seen[x] = 1\n"])
 def test_no_line_of_a_body_is_taken_out_of_it(answer):
     module = extract_module(answer, "f")

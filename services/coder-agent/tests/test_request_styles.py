@@ -125,6 +125,11 @@ def run(check, folder, code):
             "print(8)\n",
         ),
         (
+            "Write a script that reads numbers from stdin and prints their sum.\nInput: 3 4\nOutput: 7",
+            "print(sum(map(int, open(0).read().split())))\n",
+            "print(open(0).read())\n",
+        ),
+        (
             "Write a program that reads two lines from standard input and prints them.\n\nExample:\n"
             "Input:\n```\nä\nb\n```\nOutput:\n```\nä\nb\n```",
             "if __name__ == '__main__':\n    print(input(), ' ')\n    print(input())\n",
@@ -146,7 +151,7 @@ def run(check, folder, code):
             "async def twice(x):\n    return x\n",
         ),
     ],
-    ids=["script", "script with lines", "generator", "generator that raises", "async"],
+    ids=["script", "script by descriptor", "script with lines", "generator", "generator that raises", "async"],
 )  # fmt: skip
 def test_the_check_of_an_example_passes_right_code_and_no_other(request_text, right, wrong, tmp_path):
     [example] = read_request(request_text).examples

@@ -65,12 +65,23 @@ def find_blocks(text: str, entry: str | None) -> list[Block]:
     found: dict[str, Block] = {}
     for stretches, must_be_whole in _divisions(text):
         for stretch in stretches:
+            if _is_inside(stretch, found.values()):
+                continue
             read = reader.whole if must_be_whole else reader.within
             for block in read(_dedent(stretch)):
                 found.setdefault(block.source, block)
         if any(block.suffices for block in found.values()):
             break
     return list(found.values())
+
+
+def _is_inside(stretch: str, blocks: Iterable[Block]) -> bool:
+    """Whether `stretch` is made of indented lines that `blocks` hold: the bodies of their own statements."""
+    lines = [line for line in stretch.split("\n") if line.strip()]
+    if not all(_indent(line) for line in lines):
+        return False
+    held = {line.strip() for block in blocks for line in block.source.split("\n") if _indent(line)}
+    return all(line.strip() in held for line in lines)
 
 
 def _divisions(text: str) -> Iterator[tuple[list[str], bool]]:

@@ -21,7 +21,7 @@ def settled(reading: Reading, candidates: Sequence[Candidate]) -> Reading:
         return reading
     main = named[-1]
     if isinstance(main, ast.ClassDef):
-        return replace(reading, entry=main.name, is_class=True)
+        return replace(reading, entry=main.name, is_class=True, kind="class")
     return replace(reading, entry=main.name, signature=_signature(main))
 
 

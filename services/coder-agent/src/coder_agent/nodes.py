@@ -33,7 +33,7 @@ TESTS_TEMPERATURE = 0.2
 async def plan(state: CodingState, means: Means) -> CodingState:
     """Read the request; say what will be done. Only the deep tier asks a model for steps: shown, never fed on."""
     task = state["task"]
-    reading = await asyncio.to_thread(read_request, task.request)
+    reading = await asyncio.to_thread(read_request, task.request, task.module)
     if task.caller_tests:
         reading = with_tested_name(reading, task)
     means.emit({"type": "plan_start"})

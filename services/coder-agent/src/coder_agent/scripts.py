@@ -1,7 +1,8 @@
 """Examples of a script: what it prints for what it reads from standard input.
 
 The check runs the module by its name as `python -m` would, in the test's own process, so that it works wherever the
-tests do. Streams have a buffer, since scripts read `sys.stdin.buffer` too; reading file descriptor 0 is not seen.
+tests do. What it reads comes through a pipe as file descriptor 0, since scripts use `sys.stdin.buffer` and `open(0)`
+too; what it prints other than by `sys.stdout` is not seen. An input fits a pipe: `labelled.LONGEST_TEXT` bounds it.
 """
 
 import re
@@ -12,14 +13,22 @@ from coder_agent.cases import Case
 from coder_agent.labelled import Pair, labelled_pairs
 
 CHECK = """
-import contextlib, io, runpy, sys
-stdin, stdout = sys.stdin, io.TextIOWrapper(io.BytesIO(), encoding='utf-8', write_through=True)
-sys.stdin = io.TextIOWrapper(io.BytesIO({given!r}.encode()), encoding='utf-8')
+import contextlib, io, os, runpy, sys
+stdin, terminal = sys.stdin, os.dup(0)
+stdout = io.TextIOWrapper(io.BytesIO(), encoding='utf-8', write_through=True)
+source, sink = os.pipe()
+os.write(sink, {given!r}.encode())
+os.close(sink)
+os.dup2(source, 0)
+os.close(source)
+sys.stdin = open(0, encoding='utf-8', closefd=False)
 try:
     with contextlib.redirect_stdout(stdout), contextlib.suppress(SystemExit):
         runpy.run_module({module!r}, run_name='__main__')
 finally:
     sys.stdin = stdin
+    os.dup2(terminal, 0)
+    os.close(terminal)
 printed = stdout.buffer.getvalue().decode()
 assert [line.rstrip() for line in printed.strip().splitlines()] == {wanted!r}
 """.strip()

@@ -53,7 +53,7 @@ def unnamed_settings() -> Iterator[str]:
 
 def misunderstood_request() -> Iterator[str]:
     """The README recommends an example in the request: its own has to be one that is read as such."""
-    from coder_agent.examples import read_request
+    from coder_agent.reading.examples import read_request
 
     request = FIRST_REQUEST.search((ROOT / "README.md").read_text())
     if request is None or not read_request(request[1]).examples:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_agent.examples import called_name, literal_prefix, read_request
-from coder_agent.literals import Scanner
+from coder_agent.reading.examples import called_name, literal_prefix, read_request
+from coder_agent.reading.literals import Scanner
 
 
 def checks(request_text):

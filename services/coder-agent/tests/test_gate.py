@@ -6,8 +6,8 @@ import pytest
 from matrices import candidate, evidence, row
 
 from coder_agent.decision import TIERS
-from coder_agent.examples import Case
 from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
+from coder_agent.reading.examples import Case
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite
 from kitty_sandbox import BubblewrapSandbox

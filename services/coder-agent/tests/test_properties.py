@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from coder_agent.examples import read_request
-from coder_agent.properties import read_properties
+from coder_agent.reading.examples import read_request
+from coder_agent.reading.properties import read_properties
 
 
 def names(request_text):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_agent.examples import literal_prefix, read_request
-from coder_agent.properties import read_properties
+from coder_agent.reading.examples import literal_prefix, read_request
+from coder_agent.reading.properties import read_properties
 
 moderately = settings(max_examples=150, deadline=None, derandomize=True)
 

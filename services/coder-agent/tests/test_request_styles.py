@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from coder_agent.cases import Case
-from coder_agent.examples import read_request
-from coder_agent.scripts import script_case
+from coder_agent.reading.cases import Case
+from coder_agent.reading.examples import read_request
+from coder_agent.reading.scripts import script_case
 
 MISSED = "not read yet"
 RAISES = re.compile(r"(?:(.*); )?([^;]*) raises (\w+)")

@@ -5,8 +5,8 @@ from matrices import candidate
 
 from coder_agent.decision import TIERS
 from coder_agent.evidence import Evidence
-from coder_agent.examples import read_request
 from coder_agent.gathering import inputs_of
+from coder_agent.reading.examples import read_request
 from coder_agent.runs import run_candidates
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite

@@ -2,8 +2,8 @@
 
 import pytest
 
-from coder_agent.examples import read_request
-from coder_agent.properties import Property, read_properties
+from coder_agent.reading.examples import read_request
+from coder_agent.reading.properties import Property, read_properties
 from coder_agent.stated_cases import stated_cases
 
 SORTED = Property("is_sorted", "assert list(result) == sorted(result)")

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from coder_agent.examples import read_request
+from coder_agent.reading.examples import read_request
 from coder_agent.tests_gate import Suite, read_cases, render_tests, stub_file, survivors
 
 

@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from coder_agent import prompts
-from coder_agent.examples import Reading
 from coder_agent.means import Means
 from coder_agent.prompts import Brief
+from coder_agent.reading.examples import Reading
 from coder_agent.settings import Settings
 from coder_agent.state import CodingState, Task
 from kitty_llm import Completion, ContextOverflow, Prompt, Sampling, Usage

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate
-from coder_agent.examples import Reading
+from coder_agent.reading.examples import Reading
 from coder_agent.source_text import tree_of
 from coder_agent.state import Task
 

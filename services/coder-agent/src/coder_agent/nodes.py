@@ -8,11 +8,11 @@ from coder_agent.asking import LATER_TEMPERATURE, ask, brief_of, model_plan, sam
 from coder_agent.candidates import Candidate, Origin, Row, Style
 from coder_agent.decision import next_style, refine_target, split_input
 from coder_agent.entry import settled, with_tested_name
-from coder_agent.examples import Reading, read_request
 from coder_agent.extraction import Module, extract_module
 from coder_agent.gathering import evidence_of, inputs_of, paid
 from coder_agent.means import Means
-from coder_agent.properties import read_properties
+from coder_agent.reading.examples import Reading, read_request
+from coder_agent.reading.properties import read_properties
 from coder_agent.runs import run_candidates
 from coder_agent.state import CodingState, Task
 from coder_agent.stated_cases import stated_cases

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, Check, Row
-from coder_agent.examples import Case
+from coder_agent.reading.examples import Case
 from coder_agent.source_text import BYTE_ORDER_MARK
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite, render_tests

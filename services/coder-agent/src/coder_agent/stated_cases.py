@@ -9,8 +9,8 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from coder_agent.cases import Case, parsed_expression
-from coder_agent.properties import Property
+from coder_agent.reading.cases import Case, parsed_expression
+from coder_agent.reading.properties import Property
 from coder_agent.variation import varied_calls
 
 MOST_CALLS = 6

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from coder_agent.examples import Case, called_name, case_from_assert, raising_case
 from coder_agent.extraction import strip_thinking
+from coder_agent.reading.examples import Case, called_name, case_from_assert, raising_case
 from coder_agent.source_text import tree_of
 
 STUBS = {

@@ -2,7 +2,7 @@
 
 import ast
 
-from coder_agent.cases import parsed_expression, written
+from coder_agent.reading.cases import parsed_expression, written
 
 
 def one_spelling(shown: str) -> str:

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from coder_agent.cases import parsed_expression
+from coder_agent.reading.cases import parsed_expression
 
 MOST_CALLS = 12
 WRAPPERS = {"list", "asyncio.run"}

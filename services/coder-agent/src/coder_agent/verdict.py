@@ -12,8 +12,8 @@ from dataclasses import replace
 from coder_agent.candidates import Candidate, passed_of
 from coder_agent.confidence import confidence
 from coder_agent.evidence import LEAST_GENERATED, Evidence
-from coder_agent.examples import Reading
 from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
+from coder_agent.reading.examples import Reading
 from coder_agent.runs import CALLER_PREFIX, caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
 from coder_agent.tests_gate import Suite, render_tests

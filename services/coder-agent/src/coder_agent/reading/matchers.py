@@ -3,9 +3,9 @@
 import ast
 import re
 
-from coder_agent.cases import Case, is_literal, parsed_expression, value_case, written
-from coder_agent.literals import Scanner
-from coder_agent.plain_calls import is_plain_call
+from coder_agent.reading.cases import Case, is_literal, parsed_expression, value_case, written
+from coder_agent.reading.literals import Scanner
+from coder_agent.reading.plain_calls import is_plain_call
 
 EQUALITIES = frozenset({"assertEqual", "assertEquals", "assert_equal", "expect"})
 MATCHER = re.compile(r"\.(?:toBe|toEqual|toStrictEqual|to_equal|to_be)\(\s*")

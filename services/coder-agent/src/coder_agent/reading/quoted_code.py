@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from coder_agent.cases import (
+from coder_agent.reading.cases import (
     TEST_WORDS,
     Case,
     bound_names,
@@ -23,9 +23,9 @@ from coder_agent.cases import (
     raising_case,
     written,
 )
-from coder_agent.literals import TOKEN, literal_prefix
-from coder_agent.relations import FAULTY_CODE
-from coder_agent.shown_values import with_shown_values
+from coder_agent.reading.literals import TOKEN, literal_prefix
+from coder_agent.reading.relations import FAULTY_CODE
+from coder_agent.reading.shown_values import with_shown_values
 
 MOST_CHECKS = 150
 MOST_SET_UP = 30

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from coder_agent.cases import parsed
-from coder_agent.literals import Scanner
+from coder_agent.reading.cases import parsed
+from coder_agent.reading.literals import Scanner
 
 MOST_DEFINITIONS = 50
 HEAD = re.compile(r"^([ \t>]*)(?:async[ \t]+)?(def|class)[ \t]+([A-Za-z_]\w*)(\()?", re.MULTILINE)

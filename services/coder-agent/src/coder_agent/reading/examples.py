@@ -10,16 +10,16 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from coder_agent.cases import Case, called_name, called_names, case_from_assert, parsed, raising_case, written
-from coder_agent.given_code import Given, given_definitions
-from coder_agent.input_output import input_output_examples
-from coder_agent.kinds import Kind, as_kind, asked_kind
-from coder_agent.listed_names import listed_names
-from coder_agent.literals import literal_prefix
-from coder_agent.naming import asked_classes, asked_function, in_order_of_mention, is_aside, signature
-from coder_agent.quoted_code import quoted_asserts, quoted_doctests
-from coder_agent.scripts import script_examples
-from coder_agent.stated_calls import stated_calls
+from coder_agent.reading.cases import Case, called_name, called_names, case_from_assert, parsed, raising_case, written
+from coder_agent.reading.given_code import Given, given_definitions
+from coder_agent.reading.input_output import input_output_examples
+from coder_agent.reading.kinds import Kind, as_kind, asked_kind
+from coder_agent.reading.listed_names import listed_names
+from coder_agent.reading.literals import literal_prefix
+from coder_agent.reading.naming import asked_classes, asked_function, in_order_of_mention, is_aside, signature
+from coder_agent.reading.quoted_code import quoted_asserts, quoted_doctests
+from coder_agent.reading.scripts import script_examples
+from coder_agent.reading.stated_calls import stated_calls
 
 __all__ = [
     "Case",

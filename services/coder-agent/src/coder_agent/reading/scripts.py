@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from coder_agent.cases import Case
-from coder_agent.labelled import Pair, labelled_pairs
+from coder_agent.reading.cases import Case
+from coder_agent.reading.labelled import Pair, labelled_pairs
 
 CHECK = """
 import contextlib, io, os, runpy, sys

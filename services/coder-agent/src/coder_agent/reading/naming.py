@@ -5,10 +5,10 @@ import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from coder_agent.cases import NOT_ENTRIES, is_literal, parsed, parsed_expression
-from coder_agent.given_code import Given, without_finished
-from coder_agent.literals import Scanner
-from coder_agent.relations import CALL_START
+from coder_agent.reading.cases import NOT_ENTRIES, is_literal, parsed, parsed_expression
+from coder_agent.reading.given_code import Given, without_finished
+from coder_agent.reading.literals import Scanner
+from coder_agent.reading.relations import CALL_START
 
 PROSE_WORDS = """
 a above accepting accepts an and any as at be below but by called can class code computing converting counting

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coder_agent.cases import parsed_expression
-from coder_agent.examples import Reading
-from coder_agent.given_code import given_definitions, without_finished
-from coder_agent.said_of_errors import said_of_errors
-from coder_agent.said_of_results import said_of_results
+from coder_agent.reading.cases import parsed_expression
+from coder_agent.reading.examples import Reading
+from coder_agent.reading.given_code import given_definitions, without_finished
+from coder_agent.reading.said_of_errors import said_of_errors
+from coder_agent.reading.said_of_results import said_of_results
 
 UNCHANGED = re.compile(
     r"""(?:\bwithout\s(?:modifying|mutating|changing|altering)

@@ -4,12 +4,20 @@ import builtins
 import re
 from collections.abc import Iterator
 
-from coder_agent.cases import Case, is_exception, parsed_expression, raising_case, value_case
-from coder_agent.literals import Scanner
-from coder_agent.matchers import EQUALITIES, matched
-from coder_agent.plain_calls import is_plain_call
-from coder_agent.relations import CALL_START, CORRECTED, RELATION, Tone, ends_statement, is_line_start, stands_alone
-from coder_agent.terminal import without_terminal
+from coder_agent.reading.cases import Case, is_exception, parsed_expression, raising_case, value_case
+from coder_agent.reading.literals import Scanner
+from coder_agent.reading.matchers import EQUALITIES, matched
+from coder_agent.reading.plain_calls import is_plain_call
+from coder_agent.reading.relations import (
+    CALL_START,
+    CORRECTED,
+    RELATION,
+    Tone,
+    ends_statement,
+    is_line_start,
+    stands_alone,
+)
+from coder_agent.reading.terminal import without_terminal
 
 MOST_STARTS = 500
 RAISES_TAIL = re.compile(

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from coder_agent.cases import Case, is_literal, parsed, parsed_expression, value_case, written
-from coder_agent.labelled import labelled_pairs
-from coder_agent.literals import Scanner
-from coder_agent.plain_calls import is_plain_call
-from coder_agent.relations import CORRECTED, Tone, ends_statement, stands_alone
-from coder_agent.tables import tables
+from coder_agent.reading.cases import Case, is_literal, parsed, parsed_expression, value_case, written
+from coder_agent.reading.labelled import labelled_pairs
+from coder_agent.reading.literals import Scanner
+from coder_agent.reading.plain_calls import is_plain_call
+from coder_agent.reading.relations import CORRECTED, Tone, ends_statement, stands_alone
+from coder_agent.reading.tables import tables
 
 MOST_SENTENCES = 50
 FOR_INPUT = re.compile(

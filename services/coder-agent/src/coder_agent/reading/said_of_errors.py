@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coder_agent.cases import is_exception, parsed
+from coder_agent.reading.cases import is_exception, parsed
 
 MOST_ERRORS = 20
 RAISES = re.compile(

@@ -7,7 +7,7 @@ time in proportion to its length.
 import ast
 import re
 
-from coder_agent.cases import LONGEST, is_literal, parsed_expression
+from coder_agent.reading.cases import LONGEST, is_literal, parsed_expression
 
 STRING = r"""(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')"""
 TOKEN = re.compile(STRING + r"|[()\[\]{}]", re.DOTALL)

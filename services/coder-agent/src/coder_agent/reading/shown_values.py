@@ -4,9 +4,9 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from coder_agent.cases import parsed_expression
-from coder_agent.literals import Scanner
-from coder_agent.terminal import FENCE
+from coder_agent.reading.cases import parsed_expression
+from coder_agent.reading.literals import Scanner
+from coder_agent.reading.terminal import FENCE
 
 COMMENTED = re.compile(
     r"(?P<code>[A-Za-z_][^\n#]{0,300}[)\w])[ \t]+\#[ \t]*(?P<arrow>[-=]{1,2}>|→|==|returns?\b:?)?[ \t]*"

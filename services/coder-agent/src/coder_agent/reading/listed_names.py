@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from coder_agent.literals import Scanner
-from coder_agent.naming import ARTICLES, VERB, is_name
+from coder_agent.reading.literals import Scanner
+from coder_agent.reading.naming import ARTICLES, VERB, is_name
 
 MOST_LISTS = 30
 LISTS = re.compile(rf"\bfunctions:?,?\s+(?:(?:called|named)\s+)?(?=[`'\"]?[A-Za-z])|{VERB}{ARTICLES}", re.IGNORECASE)

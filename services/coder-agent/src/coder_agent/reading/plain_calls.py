@@ -3,7 +3,7 @@
 import ast
 import builtins
 
-from coder_agent.cases import called_name, is_literal, written
+from coder_agent.reading.cases import called_name, is_literal, written
 
 AROUND_CALL = frozenset(
     {"list", "sorted", "set", "tuple", "dict", "len", "sum", "max", "min", "abs", "round", "range", "str"}

@@ -8,8 +8,8 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from coder_agent.cases import Case, parsed, written
-from coder_agent.naming import ASKS_FUNCTION, CLASS_WORDS, VERB
+from coder_agent.reading.cases import Case, parsed, written
+from coder_agent.reading.naming import ASKS_FUNCTION, CLASS_WORDS, VERB
 
 Kind = Literal["function", "functions", "class", "generator", "async", "script"]
 

@@ -7,7 +7,7 @@ a condition or a report of a fault. An example that is missed costs little, one 
 
 import re
 
-from coder_agent.literals import NUMBER
+from coder_agent.reading.literals import NUMBER
 
 CALL_START = re.compile(r"(?<![\w.])([A-Za-z_.][\w.]*)\(")
 GIVES = r"returns?|gives?|yields?|produces?|equals?|outputs?|evaluates\sto|results\sin"

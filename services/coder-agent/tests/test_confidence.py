@@ -40,7 +40,7 @@ def test_more_examples_more_confidence_and_the_callers_tests_most():
 def test_samples_that_part_cost_confidence():
     apart = evidence(candidate(0, row("t", "", SAME)), candidate(1, row("t", "", gives("1", "2", "9"))), trusted=["t"])
     assert sure(apart) < sure(ALONE)
-    gave = [SAME, gives("4", "5", "6"), gives("4", "5", "6")]
+    gave = [SAME, *[gives("4", "5", "6")] * 3]
     outvoted = evidence(*(candidate(i, row("t", "", values)) for i, values in enumerate(gave)), trusted=["t"])
     assert confidence(outvoted, outvoted.candidates[0]) < sure(apart)
 

@@ -44,9 +44,18 @@ def test_a_candidate_that_loads_is_better_than_one_that_does_not():
 
 def test_the_candidate_that_most_others_behave_like_leads():
     alone, together = gives("1", "2", "3"), gives("1", "2", "9")
-    seen = evidence(*(candidate(i, row("t", "", gave)) for i, gave in enumerate([alone, together, together])))
+    gave = [alone, together, together, together]
+    seen = evidence(*(candidate(i, row("t", "", values)) for i, values in enumerate(gave)))
     assert seen.best.index == 1
-    assert [len(group) for group in seen.groups] == [2, 1]
+    assert [len(group) for group in seen.groups] == [3, 1]
+
+
+def test_the_greedy_answer_has_two_votes():
+    greedy, drawn = gives("1", "2", "3"), gives("1", "2", "9")
+    tie = evidence(*(candidate(i, row("t", "", gave)) for i, gave in enumerate([greedy, drawn, drawn])), trusted=["t"])
+    assert tie.best.index == 0
+    assert not tie.is_outvoted(tie.candidates[0])
+    assert not tie.is_backed(tie.candidates[0]), "two thirds must agree"
 
 
 def test_equal_candidates_are_led_by_the_first_then_by_the_form_written_most_often_then_by_the_shorter():
@@ -146,15 +155,22 @@ def test_one_example_and_half_of_the_models_own_tests_are_backed():
     assert not evidence(half, trusted=["t"], generated=["a", "b"]).is_backed(half), "two tests are too few"
 
 
-def test_the_two_that_agree_must_be_most_of_those_that_meet_the_examples():
+def test_two_thirds_of_those_that_meet_the_examples_must_agree():
     gave = [gives("1", "2", "3"), gives("1", "2", "3"), gives("4", "5", "6"), gives("7", "8", "9")]
     pool = [candidate(i, row("t", "", values)) for i, values in enumerate(gave)]
-    assert not evidence(*pool, trusted=["t"]).is_backed(pool[0])
-    assert evidence(*pool[:3], trusted=["t"]).is_backed(pool[0])
+    assert not evidence(*pool, trusted=["t"]).is_backed(pool[0]), "three votes of five"
+    assert evidence(*pool[:3], trusted=["t"]).is_backed(pool[0]), "three votes of four"
+
+
+def test_samples_that_meet_the_example_are_not_backed_where_most_samples_fail_it():
+    same = [candidate(i, row("t", "", gives("1", "2", "3"))) for i in (4, 5)]
+    wrong = [candidate(i, row("", "t", gives("1", "2", "3"))) for i in range(4)]
+    assert not evidence(*wrong, *same, trusted=["t"]).is_backed(same[0])
+    assert evidence(*wrong[1:3], *same, trusted=["t"]).is_backed(same[0])
 
 
 def test_who_is_outvoted_is_not_backed_whatever_else_speaks_for_it():
-    gave = [gives("1", "2", "3"), gives("1", "2", "9"), gives("1", "2", "9")]
+    gave = [gives("1", "2", "3"), *[gives("1", "2", "9")] * 3]
     pool = [candidate(i, row("t u v a b c", "", values)) for i, values in enumerate(gave)]
     seen = evidence(*pool, trusted=["t", "u", "v"], generated=list("abc"))
     assert not seen.is_backed(pool[0])

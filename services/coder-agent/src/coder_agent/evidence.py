@@ -10,7 +10,7 @@ that most of them contradict is dropped.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,12 +93,12 @@ class Evidence:
         by_outputs: dict[tuple[str | None, ...], list[Candidate]] = {}
         for candidate in self.voters:
             by_outputs.setdefault(self._outputs(candidate), []).append(candidate)
-        return sorted(by_outputs.values(), key=lambda group: (-len(group), -passed_of(group[0], self.generated)))
+        return sorted(by_outputs.values(), key=lambda group: (-votes(group), -passed_of(group[0], self.generated)))
 
     @cached_property
     def weights(self) -> dict[str, float]:
         """By generated case, the share of the voters' agreement that stands behind it; 0 where most are against it."""
-        shares = {c.index: 1.0 + self.agreement(c) for c in self.voters}
+        shares = {c.index: votes([c]) + self.agreement(c) for c in self.voters}
         whole = sum(shares.values())
         weights: dict[str, float] = {}
         for case in self.generated:
@@ -123,10 +123,11 @@ class Evidence:
         return [case for case in self.generated if self.weights[case] > 0]
 
     def agreement(self, candidate: Candidate) -> float:
-        """Summed over the domain, the number of voters that give the same value as `candidate`, itself left out."""
+        """Summed over the domain, the votes for the same value as `candidate` gives."""
         given = [(i, _output(candidate, i)) for i in self.domain]
-        others = [c for c in self.voters if c.index != candidate.index]
-        return float(sum(_output(other, i) == value for i, value in given if value is not None for other in others))
+        return float(
+            sum(votes(c for c in self.voters if _output(c, i) == value) for i, value in given if value is not None)
+        )
 
     def score(self, candidate: Candidate) -> float:
         """Agreement and half a pool for each generated case passed, by its weight: robust for cases right or wrong."""
@@ -149,7 +150,7 @@ class Evidence:
         """Whether more voters do alike, but otherwise than `candidate`, than do as it does."""
         if len(self.domain) < LEAST_INPUTS or not self.groups:
             return False
-        return len(self.groups[0]) > 1 + len(self._alike(candidate))
+        return votes(self.groups[0]) > votes([candidate, *self._alike(candidate)])
 
     def meets_trusted(self, candidate: Candidate) -> bool:
         """Whether there are trusted cases and it passes all, and all that the request says of every result."""
@@ -168,17 +169,25 @@ class Evidence:
     def is_backed(self, candidate: Candidate) -> bool:
         """Whether a second signal agrees with the trusted cases: one example alone is easily met by wrong code.
 
-        The signal is many examples, most samples doing the same on inputs nobody wrote (two at least), or half of the
-        model's own cases. The caller's own tests need none.
+        The signal is many examples, most samples doing the same on inputs nobody wrote, or half of the model's own
+        cases. The caller's own tests need none.
         """
         if self.is_outvoted(candidate):
             return False
-        company = self.supporters(candidate)
-        is_majority = bool(company) and 2 * (1 + len(company)) > len(self.voters)
-        if self.has_caller_tests or len(self.trusted) >= ENOUGH_TRUSTED or is_majority:
+        if self.has_caller_tests or len(self.trusted) >= ENOUGH_TRUSTED or self._has_majority(candidate):
             return True
         enough = len(self.generated) >= LEAST_GENERATED and not self.is_constant(candidate)
         return enough and passed_of(candidate, self.generated) * 2 >= len(self.generated)
+
+    def _has_majority(self, candidate: Candidate) -> bool:
+        """Whether two thirds of the voters (two samples at least) do the same, and half of the samples are voters.
+
+        Where most samples fail the example, the few that meet it may do so by chance.
+        """
+        company = self.supporters(candidate)
+        samples = [c for c in self.candidates if c.origin == "sample"]
+        is_usual = 2 * votes(self.voters) >= votes(samples)
+        return bool(company) and is_usual and 3 * votes([candidate, *company]) >= 2 * votes(self.voters)
 
     def _alike(self, candidate: Candidate) -> list[Candidate]:
         mine = self._outputs(candidate)
@@ -190,6 +199,11 @@ class Evidence:
     @cached_property
     def _forms(self) -> Counter[str]:
         return Counter(candidate.form for candidate in self.candidates)
+
+
+def votes(candidates: Iterable[Candidate]) -> int:
+    """One each; two for the greedy answer, which is right more often than those that are drawn."""
+    return sum(2 if candidate.index == 0 else 1 for candidate in candidates)
 
 
 def _output(candidate: Candidate, given: str) -> str | None:

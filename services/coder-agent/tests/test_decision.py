@@ -165,9 +165,9 @@ def test_refining_starts_from_the_latest_unless_it_got_worse(latest, target):
 
 
 def test_nothing_more_is_asked_for_when_the_tokens_are_spent():
-    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=649)
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=499)
     assert decide(seen, STANDARD) == "refine"
-    assert decide(replace(seen, paid_tokens=650), STANDARD) == "stop"
+    assert decide(replace(seen, paid_tokens=500), STANDARD) == "stop"
 
 
 def test_samples_come_in_the_styles_of_the_tier_in_turn_and_refinements_do_not_count():

@@ -58,13 +58,13 @@ TIERS: dict[str, Limits] = {
     "standard": Limits(
         styles=("plain", "again", "again", "steps", *(("again", "again", "again", "because") * 2)),
         rounds_of_tests=1,
-        most_tokens=6.5,
+        most_tokens=5,
         splits=1,
     ),
     "deep": Limits(
         styles=("plain", *(("again", "again", "steps", "again", "again", "because") * 5)),
         rounds_of_tests=2,
-        most_tokens=16,
+        most_tokens=14,
         splits=3,
     ),
 }

@@ -52,7 +52,7 @@ def test_several_functions_are_all_delivered_and_each_ones_examples_count(start)
         "```python\ndef to_celsius(f):\n    return (f - 32) * 5 / 9\n\n\n"
         "def to_fahrenheit(c):\n    return c * 9 / 5 + 32\n```"
     )
-    agent, _ = start(code)
+    agent, model = start(code)
     request = (
         "Write two functions to_celsius(f) and to_fahrenheit(c). to_celsius(212) == 100 and to_fahrenheit(0) == 32"
     )
@@ -60,6 +60,7 @@ def test_several_functions_are_all_delivered_and_each_ones_examples_count(start)
     assert answer["verdict"] == "verified", answer["error"]
     assert answer["evidence"]["examples"] == 2
     assert "from solution import to_celsius, to_fahrenheit" in answer["tests"]
+    assert "with `to_celsius(f)`, `to_fahrenheit(c)`." in model.generations[0].messages[-2]["content"]
 
 
 def test_what_the_request_says_of_every_result_chooses_between_samples(start):

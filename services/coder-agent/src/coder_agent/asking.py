@@ -9,6 +9,7 @@ from coder_agent import prompts
 from coder_agent.means import Means
 from coder_agent.prompts import Brief
 from coder_agent.reading.examples import Reading
+from coder_agent.reading.naming import signature
 from coder_agent.settings import Settings
 from coder_agent.state import CodingState, Task
 from kitty_llm import Completion, ContextOverflow, Prompt, Sampling, Usage
@@ -23,7 +24,16 @@ def brief_of(task: Task, reading: Reading) -> Brief:
     """What the prompts of this job share."""
     simple = [(case.call, case.expected) for case in reading.examples if case.call and case.expected]
     example = next(((call, gives) for call, gives in simple if len(call) + len(gives) <= MOST_EXAMPLE_CHARS), None)
-    return Brief(task.request, task.module, reading.signature or reading.entry, task.caller_tests, task.files, example)
+    return Brief(task.request, task.module, _to_define(task, reading), task.caller_tests, task.files, example)
+
+
+def _to_define(task: Task, reading: Reading) -> str | None:
+    """What the module must define, as code: all of it where more than one thing is asked for."""
+    if reading.kind == "class":
+        return f"class {reading.entry}"
+    if len(reading.names) > 1 and reading.entry in reading.names:
+        return "`, `".join(signature(task.request, name) or name for name in reading.names)
+    return reading.signature or reading.entry
 
 
 async def ask(

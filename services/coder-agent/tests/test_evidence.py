@@ -169,6 +169,21 @@ def test_samples_that_meet_the_example_are_not_backed_where_most_samples_fail_it
     assert evidence(*wrong[1:3], *same, trusted=["t"]).is_backed(same[0])
 
 
+def test_the_same_code_drawn_twice_is_not_backed_and_four_times_is():
+    same = "def f(x):\n    # {}\n    return x\n"
+    pool = [candidate(i, row("t", "", gives("1", "2", "3")), code=same.format(i)) for i in range(4)]
+    assert not evidence(*pool[:2], trusted=["t"]).is_backed(pool[0])
+    assert evidence(*pool, trusted=["t"]).is_backed(pool[0])
+
+
+def test_one_that_does_as_no_other_sample_does_is_not_settled_by_tests_of_which_some_were_dropped():
+    gave = [gives("1", "2", "3"), gives("1", "2", "9"), gives("1", "2", "9")]
+    pool = [candidate(i, row("a b c", "d e", values)) for i, values in enumerate(gave)]
+    seen = evidence(*pool, generated=list("abcde"))
+    assert seen.standing == ["a", "b", "c"]
+    assert not seen.is_settled_by_generated(pool[0])
+
+
 def test_who_is_outvoted_is_not_backed_whatever_else_speaks_for_it():
     gave = [gives("1", "2", "3"), *[gives("1", "2", "9")] * 3]
     pool = [candidate(i, row("t u v a b c", "", values)) for i, values in enumerate(gave)]

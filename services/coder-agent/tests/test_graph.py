@@ -266,7 +266,7 @@ def test_a_class_is_checked_by_test_functions(start):
 def test_usage_says_what_the_model_computed(start):
     agent, _ = start(coder(RIGHT))
     usage = agent.generate(REQUEST).json()["usage"]
-    assert usage["calls"] == 2
+    assert usage["calls"] == 4
     assert usage["prefill_tokens"] > 0
     assert usage["completion_tokens"] > 0
     assert set(usage["seconds"]) == {"code"}

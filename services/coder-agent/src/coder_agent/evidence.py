@@ -164,7 +164,8 @@ class Evidence:
         standing = self.standing
         enough = max(LEAST_GENERATED, (len(self.generated) + 1) // 2)
         passes = len(standing) >= enough and passed_of(candidate, standing) == len(standing)
-        return passes and not self.is_outvoted(candidate)
+        is_alone = len(self.domain) >= LEAST_INPUTS and not self._has_majority(candidate)
+        return passes and not is_alone
 
     def is_backed(self, candidate: Candidate) -> bool:
         """Whether a second signal agrees with the trusted cases: one example alone is easily met by wrong code.
@@ -182,9 +183,12 @@ class Evidence:
     def _has_majority(self, candidate: Candidate) -> bool:
         """Whether two thirds of the voters (two samples at least) do the same, and half of the samples are voters.
 
-        Where most samples fail the example, the few that meet it may do so by chance.
+        Where most samples fail the example, the few that meet it may do so by chance. The same code drawn twice may be
+        the same mistake twice: one of those that agree must be written differently, or three must.
         """
         company = self.supporters(candidate)
+        if len({candidate.form, *(one.form for one in company)}) < 2 and len(company) < LEAST_VOTERS:
+            return False
         samples = [c for c in self.candidates if c.origin == "sample"]
         is_usual = 2 * votes(self.voters) >= votes(samples)
         return bool(company) and is_usual and 3 * votes([candidate, *company]) >= 2 * votes(self.voters)

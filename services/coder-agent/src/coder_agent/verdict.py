@@ -67,6 +67,8 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
 
 def _is_backed(task: Task, evidence: Evidence, chosen: Candidate) -> bool:
     """Whether more than the examples speaks for it; where the tier wants no more, that nothing speaks against it."""
+    if not evidence.trusted:
+        return evidence.is_settled_by_generated(chosen)
     if task.limits.wants_backing:
         return evidence.is_backed(chosen)
     return not evidence.is_constant(chosen) and not evidence.is_outvoted(chosen)
@@ -107,7 +109,7 @@ def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, pass
     if not passed:
         return "tests_failed"
     enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
-    return "verified" if len(kept) >= enough else "not_verified"
+    return "verified" if backed and len(kept) >= enough else "not_verified"
 
 
 def _nothing_written(task: Task) -> Report:

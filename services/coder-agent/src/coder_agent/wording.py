@@ -93,6 +93,8 @@ def _doubt(evidence: Evidence, kept: list[str]) -> str:
         return (
             "Nothing could be put to the test. Add an example (of a script: its input and its output), or pass tests."
         )
+    if len(kept) >= LEAST_GENERATED:
+        return f"The samples part on other inputs, or contradict most of the tests written from the request. {MORE}"
     return (
         f"Only {len(kept)} generated test(s) could be accepted; without an example in the request at least "
         f"{LEAST_GENERATED} are needed. {MORE}"

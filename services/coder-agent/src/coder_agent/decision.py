@@ -96,6 +96,15 @@ def next_style(evidence: Evidence, limits: Limits) -> Style:
     return limits.styles[min(_samples(evidence), limits.samples - 1)]
 
 
+def is_backed(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
+    """Whether more than the examples speaks for it; where the tier wants no more, that nothing speaks against it."""
+    if not evidence.trusted:
+        return evidence.is_settled_by_generated(candidate)
+    if limits.wants_backing:
+        return evidence.is_backed(candidate)
+    return not evidence.is_constant(candidate) and not evidence.is_outvoted(candidate)
+
+
 def refine_target(evidence: Evidence) -> Candidate | None:
     """The candidate a refinement starts from: the latest where it is no worse than the best, else the best."""
     if not evidence.candidates:

@@ -138,8 +138,7 @@ class Evidence:
         """The other voters that give the same as `candidate` for every input of the domain, if that says something."""
         if len(self.domain) < LEAST_INPUTS or self.is_constant(candidate):
             return []
-        mine = self._outputs(candidate)
-        return [c for c in self.voters if c.index != candidate.index and self._outputs(c) == mine]
+        return self._alike(candidate)
 
     def is_constant(self, candidate: Candidate) -> bool:
         """Whether it gives one and the same value, other than a truth value, whatever goes in."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coder_agent.candidates import Candidate, Row
 from coder_agent.confidence import confidence
-from coder_agent.decision import TIERS, Action, Limits, decide
+from coder_agent.decision import TIERS, Action, Limits, decide, is_backed
 from coder_agent.evidence import Evidence
 from coder_agent.recording import Recording, from_json
 from coder_agent.state import StepTaken
@@ -96,17 +96,12 @@ def _shown(candidate: Candidate, evidence: Evidence) -> Candidate:
 
 def _outcome(evidence: Evidence, limits: Limits, actions: tuple[Action, ...]) -> Replayed:
     chosen = evidence.best
-    is_settled = actions[-1] == "accept" or (chosen is not None and _speaks_for(evidence, limits, chosen))
+    meets = chosen is not None and (not evidence.trusted or evidence.meets_trusted(chosen))
+    is_settled = meets and chosen is not None and is_backed(evidence, limits, chosen)
     sure = confidence(evidence, chosen) if chosen is not None else 0.0
     index = chosen.index if chosen is not None else None
     exhausted = actions[-1] not in {"accept", "stop"}
     return Replayed(actions, index, is_settled, sure, evidence.paid_tokens, exhausted)
-
-
-def _speaks_for(evidence: Evidence, limits: Limits, chosen: Candidate) -> bool:
-    if not evidence.trusted:
-        return evidence.is_settled_by_generated(chosen)
-    return evidence.meets_trusted(chosen) and (not limits.wants_backing or evidence.is_backed(chosen))
 
 
 def read_recordings(paths: Iterable[Path]) -> Iterator[Recording]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
 from coder_agent.confidence import confidence
+from coder_agent.decision import is_backed
 from coder_agent.evidence import LEAST_GENERATED, Evidence
 from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
 from coder_agent.reading.examples import Reading
@@ -44,7 +45,7 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     final = chosen.with_row(row_of(result, task, delivered))
     counting = [*evidence.trusted, *kept]
     passed = result.passed and all(passed_of(run, counting) == len(counting) for run in (chosen, final))
-    verdict = _verdict(result, evidence, kept, passed=passed, backed=_is_backed(task, evidence, chosen))
+    verdict = _verdict(result, evidence, kept, passed=passed, backed=is_backed(evidence, task.limits, chosen))
     idle = verdict == "verified" and await _pass_without_code(sandbox, task, evidence)
     verdict = "not_verified" if idle else verdict
     found = await mutation_score(sandbox, task, delivered, chosen) if passed else None
@@ -63,15 +64,6 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
         test_output=_test_output(result),
         error=IDLE_TESTS if idle else explain(task, verdict, result, evidence, kept),
     )
-
-
-def _is_backed(task: Task, evidence: Evidence, chosen: Candidate) -> bool:
-    """Whether more than the examples speaks for it; where the tier wants no more, that nothing speaks against it."""
-    if not evidence.trusted:
-        return evidence.is_settled_by_generated(chosen)
-    if task.limits.wants_backing:
-        return evidence.is_backed(chosen)
-    return not evidence.is_constant(chosen) and not evidence.is_outvoted(chosen)
 
 
 async def _pass_without_code(sandbox: Sandbox, task: Task, evidence: Evidence) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,17 @@ from kitty_evals.table import show
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_task_that_found_no_model_is_no_wrong_answer_and_a_later_run_of_it_counts():
+    lost = replace(record("a", False), error="no model", error_code="model_unavailable")
+    raw = [record("a", True, tier=None), record("b", True, tier=None)]
+    report = make_report([("run", [*raw, lost, record("b", True)])])
+    assert (report.arms[1].solved.count, report.arms[1].solved.of, report.arms[1].unjudged) == (1, 1, 1)
+    assert (report.differences[0].tasks, report.differences[0].points) == (1, 0)
+    lost_raw = replace(lost, arm="raw", tier=None)
+    arms = make_report([("first", [lost_raw]), ("second", raw)]).arms
+    assert (arms[0].solved.count, arms[0].solved.of) == (2, 2)
 
 
 def record(task, right, *, tier="standard", model="m", verdict=None, confidence=None, examples=0, usage=None, wall=2.0):

@@ -1,7 +1,7 @@
 """The records of one or several runs, sorted into arms: ways to solve a task that are to be compared.
 
 A tier's arm is one run's: the same tier twice is a comparison of two runs. The raw arm is the model's: its answers are
-greedy, so they are the same in each run, and the first one counts.
+greedy, so they are the same in each run, and the first one that is settled counts.
 """
 
 from collections import Counter
@@ -30,12 +30,14 @@ class Arm:
 
 
 def sort_into_arms(runs: Sequence[Run]) -> list[Arm]:
-    """Raw answers are greedy, so those of one model are one arm, whatever run they come from; the first one counts."""
+    """Raw answers are greedy: those of one model are one arm, whatever run they come from; the first settled counts."""
     found: dict[tuple[str, str | None, int], dict[str, Record]] = {}
     for at, (_, records) in enumerate(runs):
         for record in records:
             place = (record.model, record.tier, at if record.tier else -1)
-            found.setdefault(place, {}).setdefault(record.task, record)
+            known = found.setdefault(place, {}).setdefault(record.task, record)
+            if record.is_settled and not known.is_settled:
+                found[place][record.task] = record
     places = sorted(found, key=lambda place: (place[0], place[1] is not None))
     several = len({model for model, _, _ in places}) > 1
     short = {place: _short(place, several) for place in places}

@@ -78,7 +78,7 @@ def make_report(runs: Sequence[Run]) -> Report:
 
 
 def _arm_report(arm: Arm, raw: Mapping[str, Record]) -> ArmReport:
-    judged = [record for record in arm.records if record.right is not None]
+    judged = [record for record in arm.records if record.is_settled]
     right = [record for record in judged if record.right]
     verified = [record for record in judged if record.verdict == "verified"]
     both = sum(record.verdict == "verified" for record in right)
@@ -111,8 +111,8 @@ def _tokens_where(records: Iterable[Record], raw: Mapping[str, Record], has_exam
 def _difference(tier: Arm, raw: Arm) -> Difference | None:
     """None where no task was judged in both."""
     others = raw.by_task
-    pairs = [(record.right, others[record.task].right) for record in tier.records if record.task in others]
-    judged = [(bool(ours), bool(theirs)) for ours, theirs in pairs if ours is not None and theirs is not None]
+    pairs = [(record, others[record.task]) for record in tier.records if record.task in others]
+    judged = [(bool(ours.right), bool(theirs.right)) for ours, theirs in pairs if ours.is_settled and theirs.is_settled]
     if not judged:
         return None
     points = [100.0 * (ours - theirs) for ours, theirs in judged]

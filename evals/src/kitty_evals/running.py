@@ -75,8 +75,8 @@ async def solve_all(
     in_a_row = 0
     for task in tasks:
         record = await _solve(solver, task, sandbox, evaluation.target)
-        keep(record)
         await grade_candidates(sandbox, task, evaluation.folder, record.job_id)
+        keep(record)
         in_a_row = in_a_row + 1 if record.error_code in UNAVAILABLE else 0
         if in_a_row == MOST_UNAVAILABLE:
             raise ModelLost(f"{in_a_row} tasks in a row could not be solved. The last one says: {record.error}")

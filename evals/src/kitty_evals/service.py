@@ -44,7 +44,7 @@ async def own_service(server: ModelServer, env: Mapping[str, str], log: Path) ->
 
 
 def _start(env: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         return subprocess.Popen(
             COMMAND,
             stdin=subprocess.DEVNULL,

@@ -393,9 +393,9 @@ async def test_what_a_run_closed_to_itself_is_gone_too(plain):
     [
         "    for n in range(1000):\n        with open(f'{tmp}/{n}', 'wb') as file: file.write(b'x' * 2 ** 20)\n",
         "    for n in range(200_000): open(f'{tmp}/{n}', 'w').close()\n",
-        "    for n in range(1000): os.mkdir('d'); os.chdir('d')\n    time.sleep(8)\n",
+        "    for n in range(1000): os.mkdir('d'); os.chdir('d')\n    time.sleep(60)\n",
         pytest.param(
-            "    os.mkdir(tmp + '/hidden', 0o300)\n    time.sleep(8)\n",
+            "    os.mkdir(tmp + '/hidden', 0o300)\n    time.sleep(60)\n",
             marks=pytest.mark.skipif(os.getuid() == 0, reason="nothing can be hidden from root"),
         ),
     ],
@@ -407,7 +407,7 @@ async def test_a_folder_that_holds_too_much_ends_the_run(plain, body):
     began = time.monotonic()
     result = await plain.run(make_run(tests, tmpfs_mb=8))
     assert (result.outcome, "held more than it may" in result.stderr) == ("killed", True), result
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
     assert (await plain.run(make_run("def test_a(): pass\n"))).passed
 
 
@@ -572,7 +572,7 @@ async def test_closing_and_cancelling_leave_nothing(refusing_bwrap, python, fold
 async def test_a_program_without_end_meets_its_deadline(plain):
     began = time.monotonic()
     assert (await plain.run(make_run(SLEEPS, timeout_sec=0.5))).outcome == "timeout"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert (await plain.run(make_run("def test_a(): pass\n"))).passed
 
 

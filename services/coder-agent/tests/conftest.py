@@ -10,9 +10,18 @@ import pytest
 
 from coder_agent.testing import RunningAgent, running_agent
 from kitty_llm.testing import Reply, ScriptedModel
+from kitty_sandbox import BubblewrapSandbox
 
 sys.path.insert(0, str(Path(__file__).parent))  # matrices.py
 Script = str | Reply | list[str | Reply] | Callable[[list[dict[str, str]]], str | Reply]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[BubblewrapSandbox]:
+    """The real one."""
+    made = BubblewrapSandbox()
+    yield made
+    made.close()
 
 
 @pytest.fixture

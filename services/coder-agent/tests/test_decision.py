@@ -170,6 +170,29 @@ def test_nothing_more_is_asked_for_when_the_tokens_are_spent():
     assert decide(replace(seen, paid_tokens=500), STANDARD) == "stop"
 
 
+def test_another_opinion_on_code_that_meets_the_examples_comes_by_another_way():
+    assert next_style(agreeing(1), STANDARD) == "because"
+    fails = evidence(candidate(0, row("", "t")), **FAILS)
+    assert next_style(fails, STANDARD) == "again"
+
+
+def test_the_next_question_is_about_another_input():
+    gave = [gives("1", "2", "3", "4"), gives("1", "2", "8", "9")]
+    seen = evidence(*(candidate(i, row("t", "", values)) for i, values in enumerate(gave)), trusted=["t"])
+    asked = [split_input(replace(seen, splits=number)) for number in range(3)]
+    assert asked == ["f(2)", "f(3)", None]
+
+
+def test_a_style_that_gave_no_code_is_not_tried_again_at_once():
+    assert next_style(replace(agreeing(1), attempts=2), STANDARD) == STANDARD.opinions[2] == "again"
+
+
+@pytest.mark.parametrize("limits", TIERS.values(), ids=TIERS)
+def test_there_is_a_style_for_each_sample_of_a_tier_whatever_the_first_shows(limits):
+    assert len(limits.opinions) == len(limits.styles)
+    assert limits.opinions[0] == limits.styles[0] == "plain"
+
+
 def test_samples_come_in_the_styles_of_the_tier_in_turn_and_refinements_do_not_count():
     assert next_style(Evidence(), STANDARD) == "plain"
     seen = evidence(candidate(0, row("", "t")), candidate(1, row("", "t"), "refine"), trusted=["t"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from matrices import CRASH, candidate, evidence, gives, row
 
 from coder_agent.candidates import passed_of
+from coder_agent.evidence import votes
 
 
 def test_a_later_worse_candidate_never_replaces_a_better_one():
@@ -174,6 +175,49 @@ def test_the_same_code_drawn_twice_is_not_backed_and_four_times_is():
     pool = [candidate(i, row("t", "", gives("1", "2", "3")), code=same.format(i)) for i in range(4)]
     assert not evidence(*pool[:2], trusted=["t"]).is_backed(pool[0])
     assert evidence(*pool, trusted=["t"]).is_backed(pool[0])
+
+
+def test_the_same_code_come_to_in_two_ways_is_backed():
+    first, second = (candidate(i, row("t", "", gives("1", "2", "3")), code="def f(x): return x\n") for i in (0, 1))
+    because = replace(second, style="because", row=second.row)
+    assert not evidence(first, replace(second, style="again"), trusted=["t"]).is_backed(first)
+    assert evidence(first, because, trusted=["t"]).is_backed(first)
+
+
+def test_code_that_breaks_what_the_request_says_of_every_result_is_not_backed():
+    breaks = candidate(0, row("t u v a b c", "stated"))
+    assert evidence(breaks, trusted=["t", "u", "v"]).is_backed(breaks)
+    assert not evidence(breaks, trusted=["t", "u", "v"], properties=["stated"]).is_backed(breaks)
+    assert not evidence(breaks, generated=list("abc"), properties=["stated"]).is_settled_by_generated(breaks)
+
+
+def test_a_refinement_gives_no_vote_to_itself():
+    refined = candidate(1, row("t", "", gives("1", "2", "3")), "refine")
+    alike, other = (candidate(i, row("t", "", gives("1", "2", last))) for i, last in ((2, "3"), (3, "9")))
+    assert not evidence(candidate(0, row("", "t")), refined, alike, other, trusted=["t"]).is_backed(refined)
+
+
+def test_the_first_code_has_one_vote_where_it_was_drawn():
+    greedy, drawn = candidate(0), replace(candidate(0), style="again")
+    assert (votes([greedy]), votes([drawn]), votes([candidate(1)])) == (2, 1, 1)
+
+
+def test_two_ways_that_agree_overrule_a_generated_case():
+    first = candidate(0, row("a b c", "d", gives("1", "2", "3")))
+    second = replace(candidate(1, row("a b c", "d", gives("1", "2", "3"))), style="because")
+    seen = evidence(first, second, generated=list("abcd"))
+    assert seen.standing == ["a", "b", "c"]
+    assert seen.is_settled_by_generated(first)
+    assert evidence(first, replace(second, style="again"), generated=list("abcd")).standing == list("abcd")
+
+
+def test_where_another_way_leads_elsewhere_two_ways_must_lead_here():
+    same, other = row("t", "", gives("1", "2", "3")), row("t", "", gives("1", "2", "9"))
+    at_once = [candidate(i, same) for i in range(3)]
+    elsewhere = replace(candidate(3, other), style="because")
+    assert not evidence(*at_once, elsewhere, trusted=["t"]).is_backed(at_once[0])
+    with_steps = replace(candidate(4, same), style="steps")
+    assert evidence(*at_once, elsewhere, with_steps, trusted=["t"]).is_backed(at_once[0])
 
 
 def test_one_that_does_as_no_other_sample_does_is_not_settled_by_tests_of_which_some_were_dropped():

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from matrices import candidate, evidence, row
 
 from coder_agent.decision import TIERS
@@ -10,17 +9,9 @@ from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
 from coder_agent.reading.examples import Case
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite
-from kitty_sandbox import BubblewrapSandbox
 
 CODE = "def larger(a, b):\n    if a <= b - 2:\n        return b\n    return a\n"
 TASK = Task("Write larger(a, b)", TIERS["standard"])
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    made = BubblewrapSandbox()
-    yield made
-    made.close()
 
 
 def suite(*checks):
@@ -42,6 +33,10 @@ async def test_tests_of_both_branches_find_every_fault_and_tests_of_one_do_not(s
 async def test_code_without_anything_to_change_has_no_score_and_neither_have_no_tests(sandbox):
     assert await mutation_score(sandbox, TASK, suite("assert larger"), written("def larger(): pass\n")) is None
     assert await mutation_score(sandbox, TASK, Suite(), written()) is None
+
+
+async def test_a_case_that_ends_in_an_expression_finds_no_fault_by_that(sandbox):
+    assert await mutation_score(sandbox, TASK, suite("larger(1, 2)"), written()) == 0
 
 
 async def test_a_fault_that_never_ends_is_found(sandbox):

@@ -76,8 +76,8 @@ def test_leaving_a_stream_stops_the_sandbox_run(start):
         next(frame for frame in seen if frame["type"] == "run_start")
         wait_until(lambda: sandbox.waiting == 1)
         assert jobs(agent) == (1, 0)
-    wait_until(lambda: sandbox.waiting == 0, seconds=2)
-    wait_until(lambda: jobs(agent) == (0, 0), seconds=2)
+    wait_until(lambda: sandbox.waiting == 0, seconds=20)
+    wait_until(lambda: jobs(agent) == (0, 0), seconds=20)
 
 
 async def test_a_job_that_is_cancelled_again_and_again_leaves_no_step_running():

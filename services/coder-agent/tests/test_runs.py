@@ -10,16 +10,8 @@ from coder_agent.reading.examples import read_request
 from coder_agent.runs import run_candidates
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite
-from kitty_sandbox import BubblewrapSandbox
 
 TASK = Task("Write f(x). f(2) == 4", TIERS["standard"])
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    made = BubblewrapSandbox()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def test_the_program_listens_on_its_port_and_stops_when_idle(tmp_path):
             assert process.wait(20) == 0
         finally:
             process.kill()
-            output, _ = process.communicate(timeout=10)
+            output, _ = process.communicate(timeout=60)
     assert b"idle_stop" in output
     assert len(model.generations) > 0
 

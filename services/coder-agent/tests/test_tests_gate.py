@@ -122,3 +122,10 @@ def test_what_was_not_reached_has_shown_nothing():
 def test_everything_the_cases_use_is_imported():
     suite = Suite().extended(read_request("f(1) == 2. g(3) == 4").examples)
     assert "from solution import f, g\n" in render_tests(suite, "solution", "f", ("f", "g", "h"))
+
+
+def test_a_check_of_a_generator_looks_at_what_it_yields_and_one_of_a_coroutine_at_what_it_returns():
+    yields = read_cases("assert countdown(3) == [3, 2, 1]", "countdown", [], 6, "generator")
+    assert [case.check for case in yields] == ["assert list(countdown(3)) == [3, 2, 1]"]
+    returns = read_cases("assert fetch(3) == 4", "fetch", [], 6, "async")
+    assert [case.check for case in returns] == ["import asyncio\nassert asyncio.run(fetch(3)) == 4"]

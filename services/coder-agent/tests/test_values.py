@@ -21,6 +21,11 @@ VALUES = st.recursive(
         ("{1, 2}", "{2, 1}"),
         ("{'b': 1, 'a': {3, 2}}", "{'a': {2, 3}, 'b': 1}"),
         ("frozenset({'a', 'b'})", "frozenset({'b', 'a'})"),
+        ("Counter({'a': 2, 'b': 1})", "{'b': 1, 'a': 2}"),
+        ("defaultdict(<class 'int'>, {'a': 2})", "{'a': 2}"),
+        ("OrderedDict({'a': [1]})", "{'a': [1]}"),
+        ("Counter()", "{}"),
+        ("[2.0, 0.30000000000000004]", "[2.0, 0.3]"),
     ],
 )
 def test_what_prints_in_another_order_is_the_same(one, other):

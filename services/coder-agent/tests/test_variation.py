@@ -11,8 +11,14 @@ from coder_agent.variation import MOST_CALLS, varied_calls
         ("f(3)", "f(4)"),
         ("f(3)", "f(1)"),
         ("f('the cat')", "f('THE CAT')"),
-        ("f('ab')", "f('ab ab')"),
+        ("f('ab')", "f('ab AB')"),
+        ("f('1.25')", "f('1.2')"),
+        ("f(True)", "f(False)"),
         ("f([3, 1])", "f([1, 3])"),
+        ("f([1, 2, 3, 4])", "f([1, 3, 2, 4])"),
+        ("f([1, 2, 3])", "f([1, 3, 3])"),
+        ("f(['a', 'b'])", "f(['a', 'B'])"),
+        ("f([1, 2], 'x')", "f([1, 2], 'X')"),
         ("f((1, 2))", "f((1, 2, 1, 2))"),
         ("f([1], 2)", "f([1], 3)"),
         ("f({'a': 1, 'b': 2})", "f({'b': 2})"),
@@ -24,7 +30,25 @@ def test_one_argument_is_changed_at_a_time(call, variant):
     assert variant in varied_calls([call])
 
 
-@pytest.mark.parametrize("call", ["f()", "f(True)", "f(None)", "f('')", "f(x)", "f(key=1)", "f(", "1 + 1"])
+@pytest.mark.parametrize(
+    ("call", "variant"),
+    [
+        ("f([5, 6], 2)", "f([5, 6, 5, 6], 4)"),
+        ("f([5, 6], [1, 2])", "f([6], [2])"),
+        ("f([5, 6], [1, 2])", "f([6, 5], [1, 2])"),
+        ("f([5, 6], 7)", "f([6], 7)"),
+    ],
+)
+def test_what_goes_with_a_sequence_is_kept_in_step(call, variant):
+    assert variant in varied_calls([call])
+
+
+def test_a_number_that_is_a_length_is_not_changed_alone():
+    assert "f([5, 6], 3)" not in varied_calls(["f([5, 6], 2)"])
+    assert "f([5, 6], 8)" in varied_calls(["f([5, 6], 7)"])
+
+
+@pytest.mark.parametrize("call", ["f()", "f(None)", "f('')", "f(x)", "f(key=1)", "f(", "1 + 1"])
 def test_what_cannot_be_varied_gives_nothing(call):
     assert varied_calls([call]) == []
 

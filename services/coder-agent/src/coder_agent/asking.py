@@ -76,9 +76,10 @@ async def model_plan(brief: Brief, means: Means, usage: dict[str, Usage]) -> lis
     return [str(step) for step in steps] if isinstance(steps, list) else []
 
 
-def sampling_of(settings: Settings, attempt: int, reading: Reading) -> Sampling:
+def sampling_of(settings: Settings, attempt: int, reading: Reading, *, is_drawn: bool) -> Sampling:
+    """`is_drawn`: at a temperature at which answers differ."""
     first = settings.coder_temperature or 0.0
-    temperature = first if attempt == 0 else max(first, LATER_TEMPERATURE)
+    temperature = max(first, LATER_TEMPERATURE) if is_drawn else first
     stop = prompts.STOP_AFTER_MODULE if reading.entry else prompts.STOP
     return Sampling(temperature=temperature, seed=attempt, max_tokens=settings.coder_max_tokens, stop=stop)
 

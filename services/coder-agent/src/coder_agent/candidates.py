@@ -16,7 +16,9 @@ from coder_agent.source_text import tree_of
 MOST_SIGNATURE_CHARS = 160
 Origin = Literal["sample", "refine"]
 Style = Literal["plain", "again", "steps", "because"]
-"""How a sample was asked for; see `prompts.code_prompt`."""
+"""How a sample was asked for; see `prompts.code_prompt`. All but `plain` are drawn at a temperature."""
+WAYS: Mapping[str, str] = {"plain": "at once", "again": "at once", "steps": "steps", "because": "example"}
+"""By style, what the model writes before the code: nothing, its steps, or why an example gives what it does."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Candidate:
     model_sha256: str | None = None
     style: Style = "plain"
     row: Row | None = field(default=None, compare=False)
+
+    @property
+    def way(self) -> str:
+        """The way by which the model came to this code: two ways hardly lead to the same mistake."""
+        return WAYS[self.style]
 
     @property
     def sha256(self) -> str:

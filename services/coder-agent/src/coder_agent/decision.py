@@ -28,9 +28,11 @@ class Limits:
 
     styles: tuple[Style, ...]
     """How each sample is asked for, in turn; as many as there may be."""
+    opinions: tuple[Style, ...]
+    """The same where the first answer fails no example, and what is missing is another opinion on it."""
     rounds_of_tests: int
     most_tokens: float
-    """Times the first answer's tokens, after which nothing more is asked for."""
+    """Times the first answer's tokens, after which no sample, refinement or value is asked for."""
     refinements: int = 2
     """CODER_REFINE_PASSES or the request say how many."""
     splits: int = 0
@@ -50,19 +52,22 @@ class Limits:
 TIERS: dict[str, Limits] = {
     "fast": Limits(
         styles=("plain", "again"),
+        opinions=("plain", "because"),
         rounds_of_tests=1,
         most_tokens=3,
         wants_backing=False,
         refines_wrong=False,
     ),
     "standard": Limits(
-        styles=("plain", "again", "again", "steps", *(("again", "again", "again", "because") * 2)),
+        styles=("plain", "again", "again", "because", *(("again", "again", "again", "steps") * 2)),
+        opinions=("plain", "because", "again", "steps", *(("again", "again", "because", "again") * 2)),
         rounds_of_tests=1,
         most_tokens=5,
         splits=1,
     ),
     "deep": Limits(
-        styles=("plain", *(("again", "again", "steps", "again", "again", "because") * 5)),
+        styles=("plain", *(("again", "again", "because", "again", "again", "steps") * 5)),
+        opinions=("plain", "because", "again", "steps", *(("again", "again", "because") * 9)),
         rounds_of_tests=2,
         most_tokens=14,
         splits=3,
@@ -93,7 +98,10 @@ def decide(evidence: Evidence, limits: Limits) -> Action:
 
 def next_style(evidence: Evidence, limits: Limits) -> Style:
     """How the next sample is to be asked for."""
-    return limits.styles[min(_samples(evidence), limits.samples - 1)]
+    first = evidence.candidates[0] if evidence.candidates else None
+    fails = first is not None and bool(evidence.trusted) and not evidence.meets_trusted(first)
+    styles = limits.styles if fails else limits.opinions
+    return styles[min(evidence.attempts, len(styles) - 1)]
 
 
 def is_backed(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
@@ -102,7 +110,7 @@ def is_backed(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
         return evidence.is_settled_by_generated(candidate)
     if limits.wants_backing:
         return evidence.is_backed(candidate)
-    return not evidence.is_constant(candidate) and not evidence.is_outvoted(candidate)
+    return not (evidence.is_constant(candidate) or evidence.is_outvoted(candidate)) and evidence.meets_stated(candidate)
 
 
 def refine_target(evidence: Evidence) -> Candidate | None:
@@ -117,15 +125,16 @@ def refine_target(evidence: Evidence) -> Candidate | None:
 
 
 def split_input(evidence: Evidence) -> str | None:
-    """An input on which the two leading groups of samples part, and on which nothing was asked yet."""
+    """An input on which the two leading groups of samples part; after each question the next one."""
     if len(evidence.groups) < 2:
         return None
-    first, second = (group[0] for group in evidence.groups[:2])
+    rows = [group[0].row for group in evidence.groups[:2]]
+    parting = []
     for given in sorted(evidence.domain, key=len):
-        values = [candidate.row.outputs.get(given) if candidate.row else None for candidate in (first, second)]
+        values = [row.outputs.get(given) if row else None for row in rows]
         if None not in values and values[0] != values[1]:
-            return given
-    return None
+            parting.append(given)
+    return parting[evidence.splits] if evidence.splits < len(parting) else None
 
 
 def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:
@@ -161,7 +170,7 @@ def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) 
 
 
 def _can_be_supported(evidence: Evidence) -> bool:
-    """Whether another sample could back the best: there are inputs to compare on, and a second one was drawn or not."""
+    """Whether another sample could back the best: there are inputs to compare on, and it does not give one value."""
     chosen = evidence.best
     return bool(evidence.inputs) and chosen is not None and not evidence.is_constant(chosen)
 

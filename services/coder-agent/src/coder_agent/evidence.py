@@ -18,6 +18,8 @@ from coder_agent.candidates import Candidate, passed_of
 
 LEAST_VOTERS = 3
 """Samples that a majority against a generated case needs; two that agree may share one mistake."""
+LEAST_WAYS = 2
+"""Of coming to the code, by which fewer voters are enough for that."""
 LEAST_INPUTS = 3
 """Inputs with a value on which two candidates must agree to support each other."""
 LEAST_GENERATED = 3
@@ -100,12 +102,12 @@ class Evidence:
         """By generated case, the share of the voters' agreement that stands behind it; 0 where most are against it."""
         shares = {c.index: votes([c]) + self.agreement(c) for c in self.voters}
         whole = sum(shares.values())
+        can_judge = len(self.voters) >= LEAST_VOTERS or len({one.way for one in self.voters}) >= LEAST_WAYS
         weights: dict[str, float] = {}
         for case in self.generated:
             behind = sum(shares[c.index] for c in self.voters if passed_of(c, [case]))
             share = behind / whole if whole else 1.0
-            is_dropped = len(self.voters) >= LEAST_VOTERS and share < 0.5
-            weights[case] = 0.0 if is_dropped else share if len(self.voters) >= LEAST_VOTERS else 1.0
+            weights[case] = 1.0 if not can_judge else 0.0 if share < 0.5 else share
         return weights
 
     @property
@@ -121,6 +123,11 @@ class Evidence:
     def standing(self) -> list[str]:
         """The generated cases that the voters do not contradict."""
         return [case for case in self.generated if self.weights[case] > 0]
+
+    @property
+    def enough_generated(self) -> int:
+        """How many generated cases must be left to speak for a candidate: half of them, and a few at least."""
+        return max(LEAST_GENERATED, (len(self.generated) + 1) // 2)
 
     def agreement(self, candidate: Candidate) -> float:
         """Summed over the domain, the votes for the same value as `candidate` gives."""
@@ -149,20 +156,25 @@ class Evidence:
         """Whether more voters do alike, but otherwise than `candidate`, than do as it does."""
         if len(self.domain) < LEAST_INPUTS or not self.groups:
             return False
-        return votes(self.groups[0]) > votes([candidate, *self._alike(candidate)])
+        return votes(self.groups[0]) > votes(self._of_one_mind(candidate))
 
     def meets_trusted(self, candidate: Candidate) -> bool:
         """Whether there are trusted cases and it passes all, and all that the request says of every result."""
-        asked = [*self.trusted, *self.properties]
-        return bool(self.trusted) and passed_of(candidate, asked) == len(asked)
+        passes = passed_of(candidate, self.trusted) == len(self.trusted)
+        return bool(self.trusted) and passes and self.meets_stated(candidate)
+
+    def meets_stated(self, candidate: Candidate) -> bool:
+        """Whether it does all that the request says of every result."""
+        return passed_of(candidate, self.properties) == len(self.properties)
 
     def is_settled_by_generated(self, candidate: Candidate) -> bool:
         """Whether the generated cases alone speak for it: it passes all, or all that stand, and enough stand."""
+        if not self.meets_stated(candidate):
+            return False
         if len(self.generated) >= LEAST_GENERATED and passed_of(candidate, self.generated) == len(self.generated):
             return True
         standing = self.standing
-        enough = max(LEAST_GENERATED, (len(self.generated) + 1) // 2)
-        passes = len(standing) >= enough and passed_of(candidate, standing) == len(standing)
+        passes = len(standing) >= self.enough_generated and passed_of(candidate, standing) == len(standing)
         is_alone = len(self.domain) >= LEAST_INPUTS and not self._has_majority(candidate)
         return passes and not is_alone
 
@@ -172,7 +184,7 @@ class Evidence:
         The signal is many examples, most samples doing the same on inputs nobody wrote, or half of the model's own
         cases. The caller's own tests need none.
         """
-        if self.is_outvoted(candidate):
+        if self.is_outvoted(candidate) or not self.meets_stated(candidate):
             return False
         if self.has_caller_tests or len(self.trusted) >= ENOUGH_TRUSTED or self._has_majority(candidate):
             return True
@@ -182,19 +194,28 @@ class Evidence:
     def _has_majority(self, candidate: Candidate) -> bool:
         """Whether two thirds of the voters (two samples at least) do the same, and half of the samples are voters.
 
-        Where most samples fail the example, the few that meet it may do so by chance. The same code drawn twice may be
-        the same mistake twice: one of those that agree must be written differently, or three must.
+        Where most samples fail the example, the few that meet it may do so by chance. The same code drawn twice in one
+        way may be the same mistake twice: one of those that agree must be other code or come by another way, or three
+        must. Where another way leads elsewhere, two ways must lead here.
         """
         company = self.supporters(candidate)
-        if len({candidate.form, *(one.form for one in company)}) < 2 and len(company) < LEAST_VOTERS:
+        agreeing = self._of_one_mind(candidate)
+        if len({(one.form, one.way) for one in agreeing}) < 2 and len(agreeing) <= LEAST_VOTERS:
+            return False
+        ways = {one.way for one in agreeing}
+        if len(ways) < 2 and any(one.way not in ways for one in self.voters):
             return False
         samples = [c for c in self.candidates if c.origin == "sample"]
         is_usual = 2 * votes(self.voters) >= votes(samples)
-        return bool(company) and is_usual and 3 * votes([candidate, *company]) >= 2 * votes(self.voters)
+        return bool(company) and is_usual and 3 * votes(agreeing) >= 2 * votes(self.voters)
 
     def _alike(self, candidate: Candidate) -> list[Candidate]:
+        return [one for one in self._of_one_mind(candidate) if one.index != candidate.index]
+
+    def _of_one_mind(self, candidate: Candidate) -> list[Candidate]:
+        """The voters that do as it does, itself among them where it has a vote."""
         mine = self._outputs(candidate)
-        return [c for c in self.voters if c.index != candidate.index and self._outputs(c) == mine]
+        return [one for one in self.voters if one.index == candidate.index or self._outputs(one) == mine]
 
     def _outputs(self, candidate: Candidate) -> tuple[str | None, ...]:
         return tuple(_output(candidate, i) for i in self.domain)
@@ -206,7 +227,7 @@ class Evidence:
 
 def votes(candidates: Iterable[Candidate]) -> int:
     """One each; two for the greedy answer, which is right more often than those that are drawn."""
-    return sum(2 if candidate.index == 0 else 1 for candidate in candidates)
+    return sum(2 if candidate.index == 0 and candidate.style == "plain" else 1 for candidate in candidates)
 
 
 def _output(candidate: Candidate, given: str) -> str | None:

@@ -45,8 +45,9 @@ async def mutation_score(sandbox: Sandbox, task: Task, suite: Suite, chosen: Can
         check_sec=MUTANT_SEC,
     )
     rows = await sandbox.matrix(matrix)
-    found = sum(any(cell.outcome != "passed" for cell in row.cells) for row in rows)
-    return round(found / len(faults), 3)
+    shown = [row for row in rows if row.outcome != "infrastructure"]
+    found = sum(any(cell.outcome not in {"passed", "value"} for cell in row.cells) for row in shown)
+    return round(found / len(shown), 3) if shown else None
 
 
 async def _score_of_file(sandbox: Sandbox, task: Task, chosen: Candidate, tests: str) -> float | None:

@@ -9,6 +9,7 @@ from coder_agent.candidates import Candidate, Origin, Row, Style
 from coder_agent.decision import next_style, refine_target, split_input
 from coder_agent.entry import settled, with_tested_name
 from coder_agent.extraction import Module, extract_module
+from coder_agent.failures import failures, wrong_value
 from coder_agent.gathering import evidence_of, inputs_of, paid
 from coder_agent.means import Means
 from coder_agent.reading.examples import Reading, read_request
@@ -63,20 +64,21 @@ async def plan(state: CodingState, means: Means) -> CodingState:
 
 
 async def write_code(state: CodingState, means: Means) -> CodingState:
-    """One more sample: the first at temperature 0, later ones drawn; no prefilled fence after an empty answer."""
+    """One more sample, in the style that is due; no prefilled fence after an empty answer."""
     task, reading, candidates = state["task"], state["reading"], state["candidates"]
     attempt = state["attempts"]
     means.emit({"type": "code_start", "candidate": len(candidates)})
     is_empty_so_far = attempt > 0 and not candidates
     brief = brief_of(task, settled(reading, candidates))
-    style = next_style(evidence_of(state), task.limits) if candidates else "plain"
+    style: Style = "plain" if attempt == 0 else "again"
+    if candidates:
+        style = next_style(evidence_of(state), task.limits)
     prompt = prompts.code_prompt(brief, style, prefilled=not is_empty_so_far)
-    sampling = sampling_of(means.settings, attempt, reading)
+    sampling = sampling_of(means.settings, attempt, reading, is_drawn=attempt > 0)
     if is_empty_so_far:
         sampling = replace(sampling, stop=())
     if candidates:
-        most = MORE_LATER_TOKENS + int(LATER_LENGTH * state["first_length"])
-        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, most))
+        sampling = _as_long_as_the_first(sampling, state)
     answer, usage = await ask(state, means, "code", "coder", prompt, sampling, continues=not candidates)
     text = prompts.lead_of(brief, style) + answer.text if prompt.prefill else answer.text
     found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
@@ -84,7 +86,7 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
         candidates = (*candidates, _candidate(found, len(candidates), "sample", answer, style))
     means.emit({"type": "code_complete", "code": found.code if found else "", "candidate": len(state["candidates"])})
     update = CodingState(candidates=candidates, attempts=attempt + 1, usage=usage)
-    if not state["first_tokens"]:
+    if found is not None and not state["first_tokens"]:
         update["first_tokens"] = paid(usage) - paid(state["usage"])
         update["first_length"] = answer.usage.completion_tokens
     return update
@@ -116,7 +118,9 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
             return update
         lead = asked.prefill.removeprefix(prompts.FENCE)
         text = with_lead(answer.text, lead)
-        written = await asyncio.to_thread(read_cases, text, reading.entry, reading.examples, CHECKS_ASKED_FOR)
+        written = await asyncio.to_thread(
+            read_cases, text, reading.entry, reading.examples, CHECKS_ASKED_FOR, reading.kind
+        )
         update["usage"] = usage
         update["suite"] = await asyncio.to_thread(_with_stated, state["suite"].extended(written), task, reading)
         if written:
@@ -156,7 +160,7 @@ async def split(state: CodingState, means: Means) -> CodingState:
     answer, update["usage"] = await ask(state, means, "test", "coder", prompt, sampling, continues=False)
     text = f"assert {given} == {answer.text.strip()}"
     known = [case for _, case in state["suite"].cases]
-    written = await asyncio.to_thread(read_cases, text, reading.entry, known, 1)
+    written = await asyncio.to_thread(read_cases, text, reading.entry, known, 1, reading.kind)
     if written:
         update["suite"] = state["suite"].extended(written)
         update["candidates"] = tuple(candidate.with_row(None) for candidate in state["candidates"])
@@ -165,17 +169,21 @@ async def split(state: CodingState, means: Means) -> CodingState:
 
 
 async def refine(state: CodingState, means: Means) -> CodingState:
-    """Show the model what went wrong and take its correction as one more candidate."""
+    """Tell the model what went wrong and take its correction as one more candidate."""
     task, candidates, reading = state["task"], state["candidates"], state["reading"]
     refinements = state["refinements"]
     target = refine_target(evidence_of(state))
     assert target is not None, "decide() asks for a refinement only when there is a candidate"
     means.emit({"type": "refine_start", "iteration": refinements + 1})
     brief = brief_of(task, settled(reading, candidates))
-    prompt = prompts.refine_prompt(brief, target.code, _failures(state, target))
-    sampling = sampling_of(means.settings, refinements, reading)
+    missed = wrong_value(state["suite"], target)
+    sampling = sampling_of(means.settings, refinements, reading, is_drawn=refinements > 0 or missed is not None)
+    if missed is None:
+        prompt = prompts.refine_prompt(brief, target.code, failures(state["suite"], target))
+    else:
+        prompt, sampling = prompts.anew_prompt(brief, missed), _as_long_as_the_first(sampling, state)
     try:
-        answer, usage = await ask(state, means, "refine", "coder", prompt, sampling)
+        answer, usage = await ask(state, means, "refine", "coder", prompt, sampling, continues=missed is None)
     except ContextOverflow as error:
         # The correction does not fit the window; what there is stays, and other samples may follow.
         means.emit({"type": "refine_complete", "code": "", "error": str(error)})
@@ -251,16 +259,6 @@ def _with_stated(suite: Suite, task: Task, reading: Reading) -> Suite:
     return suite.extended(stated_cases(read_properties(task.request, reading), calls))
 
 
-def _failures(state: CodingState, target: Candidate) -> list[str]:
-    row = target.row
-    if row is None:
-        return []
-    if row.missing_modules:
-        names = ", ".join(row.missing_modules)
-        return [f"ModuleNotFoundError: {names} is not installed. Use only the standard library."]
-    if not row.loads:
-        return [row.reason]
-    cases = dict(state["suite"].cases)
-    failed = [(name, check) for name, check in row.checks.items() if not check.passed]
-    failed.sort(key=lambda item: item[0] in cases and not cases[item[0]].trusted)
-    return [f"{cases[name].check if name in cases else name}\n{check.message}" for name, check in failed]
+def _as_long_as_the_first(sampling: Sampling, state: CodingState) -> Sampling:
+    most = MORE_LATER_TOKENS + int(LATER_LENGTH * state["first_length"])
+    return replace(sampling, max_tokens=min(sampling.max_tokens, most))

@@ -5,7 +5,7 @@ No clocks and no ids: the same request gives the same prompt. The assistant's tu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coder_agent.candidates import Style
 from kitty_llm import Part, Prompt, Turn
@@ -37,7 +37,7 @@ class Brief:
 def code_prompt(brief: Brief, style: Style = "plain", *, prefilled: bool = True) -> Prompt:
     """Asks for the module. The styles differ in the prefill alone, so that all share one prefix.
 
-    `steps` lets the model list its steps first, `because` lets it explain an example first, both as comments; samples
+    The model goes straight to the code, lists its steps first, or explains an example first, both as comments; samples
     that come to the same code by different ways support each other more than the same question asked twice.
     """
     defining = f" with `{brief.signature}`" if brief.signature else ""
@@ -80,6 +80,14 @@ def refine_prompt(brief: Brief, code: str, failures: Sequence[str]) -> Prompt:
     role = f"Running it showed:\n\n{shown}\n\nFind the mistake and write the complete corrected module {brief.module}."
     first = code_prompt(brief).turns
     return Prompt(SYSTEM, (*first, Turn("assistant", f"{FENCE}{code}```"), Turn("user", role)), FENCE)
+
+
+def anew_prompt(brief: Brief, failure: str) -> Prompt:
+    """Asks for the module as `code_prompt` does, beginning with a comment that says what an earlier answer got wrong.
+
+    That answer is not shown: small models copy what they are shown (docs/decisions/0009-other-ways-and-refining.md).
+    """
+    return replace(code_prompt(brief), prefill=f"{FENCE}# Mind: {failure}\n")
 
 
 def plan_prompt(brief: Brief) -> Prompt:

@@ -77,7 +77,7 @@ def _after(
         candidates=(*old, *new),
         generated=(*evidence.generated, *step.cases),
         paid_tokens=evidence.paid_tokens + step.paid,
-        first_tokens=evidence.first_tokens or (step.paid if action == "write_code" else 0),
+        first_tokens=evidence.first_tokens or (step.paid if action == "write_code" and new else 0),
         attempts=evidence.attempts + (action == "write_code"),
         rounds_of_tests=evidence.rounds_of_tests + (action == "write_tests"),
         splits=evidence.splits + (action == "split"),

@@ -81,9 +81,9 @@ class StepTaken:
     cases: tuple[str, ...] = ()
     """Ids of the cases it added."""
     inputs: tuple[str, ...] | None = None
+    """The inputs, where it set them."""
     lost: bool = False
     """The model was lost in it."""
-    """The inputs, where it set them."""
 
 
 class CodingState(TypedDict, total=False):

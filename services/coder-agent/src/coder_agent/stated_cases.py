@@ -15,7 +15,7 @@ from coder_agent.variation import varied_calls
 
 MOST_CALLS = 6
 PROBES: tuple[Any, ...] = (-1, 0, -0.5, "", [], None)
-"""Arguments that a request names when it says what must raise."""
+"""What a request names when it says what must raise: each in place of an argument of its type, None of any."""
 ORDINARY = """
 import copy
 for args in {calls}:
@@ -77,6 +77,8 @@ def _probed(calls: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         yield args
         for position in range(len(args)) if number == 0 else ():
             for probe in PROBES:
+                if probe is not None and type(probe) is not type(args[position]):
+                    continue
                 yield (*args[:position], copy.copy(probe), *args[position + 1 :])
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from coder_agent.extraction import strip_thinking
 from coder_agent.reading.examples import Case, called_name, case_from_assert, raising_case
+from coder_agent.reading.kinds import Kind, as_kind
 from coder_agent.source_text import tree_of
 
 STUBS = {
@@ -157,15 +158,19 @@ def survivors(suite: Suite, passed: Iterable[str]) -> list[str]:
     return [name for name, _ in suite.cases if f"case__{name}" in seen]
 
 
-def read_cases(text: str, entry: str, examples: Sequence[Case], most: int) -> list[Case]:
+def read_cases(text: str, entry: str, examples: Sequence[Case], most: int, kind: Kind = "function") -> list[Case]:
     """The usable cases in what the model wrote: asserts line by line, and whole test functions.
 
     Each line stands for itself, so that one torn or wrong line costs only itself.
+
+    Args:
+        kind: of what is asked for; a check of a generator or a coroutine is made to fit it, or left out.
     """
     cases: list[Case] = []
     seen = {_key(case) for case in examples}
     for node in _statements(strip_thinking(text)):
-        for case in _readable_cases(node):
+        fitting = (as_kind(case, kind, (entry,)) for case in _readable_cases(node))
+        for case in (one for one in fitting if one is not None):
             if entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen:
                 seen.add(_key(case))
                 cases.append(case)

@@ -5,22 +5,31 @@ of them is right (S*, arXiv 2502.14382, asks a model for such inputs; varying th
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from coder_agent.reading.cases import parsed_expression
 
-MOST_CALLS = 12
+MOST_CALLS = 16
 WRAPPERS = {"list", "asyncio.run"}
 """What stands around the call of a generator or a coroutine; the call inside is varied."""
 
+Change = Callable[[Any], Any]
+
 
 def varied_calls(calls: Iterable[str]) -> list[str]:
-    """Calls like `calls` with one argument changed, at most MOST_CALLS, spread over all of them."""
-    rounds = [_variants(call) for call in calls]
-    longest = max(map(len, rounds), default=0)
-    mixed = [variants[index] for index in range(longest) for variants in rounds if index < len(variants)]
-    return list(dict.fromkeys(mixed))[:MOST_CALLS]
+    """Calls like `calls` with one argument changed, at most MOST_CALLS, spread over all calls and arguments.
+
+    What goes with a changed sequence is kept in step: another one of its length, and a number that is its length.
+    """
+    return list(dict.fromkeys(_in_turns([_variants(call) for call in calls])))[:MOST_CALLS]
+
+
+def _in_turns(rows: Iterable[Iterable[Any]]) -> Iterator[Any]:
+    """The first of each row, then the second of each, and so on."""
+    missing = object()
+    return (item for turn in zip_longest(*rows, fillvalue=missing) for item in turn if item is not missing)
 
 
 def _variants(call: str) -> list[str]:
@@ -32,28 +41,82 @@ def _variants(call: str) -> list[str]:
             return [f"{ast.unparse(node.func)}({inner})" for inner in _variants(ast.unparse(node.args[0]))]
         values = [ast.literal_eval(argument) for argument in node.args]
         name = ast.unparse(node.func)
-        changed = [
-            [*values[:position], other, *values[position + 1 :]]
-            for position, value in enumerate(values)
-            for other in _others(value)
-        ]
+        changed = _in_turns([_with_one_changed(values, position) for position in range(len(values))])
         return [f"{name}({', '.join(map(repr, arguments))})" for arguments in changed]
     except (ValueError, TypeError, RecursionError, MemoryError):
         return []
 
 
-def _others(value: Any) -> list[Any]:
+def _with_one_changed(values: Sequence[Any], position: int) -> Iterator[list[Any]]:
+    value = values[position]
+    if _is_length(value, [*values[:position], *values[position + 1 :]]):
+        return
+    for change in _changes(value):
+        new = change(value)
+        if new != value:
+            others = (_in_step(other, value, new, change) for other in values)
+            yield [new if at == position else other for at, other in enumerate(others)]
+
+
+def _in_step(other: Any, old: Any, new: Any, change: Change) -> Any:
+    if not isinstance(old, list | tuple) or len(old) == len(new):
+        return other
+    if isinstance(other, list | tuple) and len(other) == len(old):
+        return change(other)
+    return len(new) if _is_length(other, [old]) else other
+
+
+def _is_length(value: Any, others: Iterable[Any]) -> bool:
+    return type(value) is int and any(isinstance(other, list | tuple) and len(other) == value for other in others)
+
+
+def _changes(value: Any) -> Sequence[Change]:
     match value:
-        case bool() | None:
-            return []
+        case bool():
+            return (lambda flag: not flag,)
         case int() | float():
             # 1 is where a start or an end is missed; 0 and below are often outside of what a request is about.
-            return [other for other in (value + 1, 1, value * 2) if other != value]
+            return (lambda number: number + 1, lambda number: 1, lambda number: number * 2)
         case str() if value:
-            return [value.swapcase(), f"{value} {value}", value.title(), value[::-1]]
+            return (str.swapcase, _with_other_case, str.title, _reversed, _without_last, _without_first)
         case list() | tuple() if value:
-            return [value[::-1], value * 2, value[1:]]
+            return (_reversed, _doubled, _without_first, _middle_swapped, _without_last, _middle_changed)
         case dict() if value:
-            return [dict(list(value.items())[1:])]
+            return (lambda items: dict(list(items.items())[1:]), lambda items: dict(list(items.items())[::-1]))
         case _:
-            return []
+            return ()
+
+
+def _with_other_case(text: str) -> str:
+    return f"{text} {text.swapcase()}"
+
+
+def _reversed(sequence: Any) -> Any:
+    return sequence[::-1]
+
+
+def _doubled(sequence: Any) -> Any:
+    return sequence * 2
+
+
+def _without_first(sequence: Any) -> Any:
+    return sequence[1:]
+
+
+def _without_last(sequence: Any) -> Any:
+    return sequence[:-1]
+
+
+def _middle_swapped(sequence: Any) -> Any:
+    """With the two in the middle exchanged: an order that is nearly kept."""
+    middle = max(1, len(sequence) // 2)
+    return (
+        sequence[: middle - 1] + sequence[middle : middle + 1] + sequence[middle - 1 : middle] + sequence[middle + 1 :]
+    )
+
+
+def _middle_changed(sequence: Any) -> Any:
+    middle = len(sequence) // 2
+    changes = _changes(sequence[middle])
+    changed = [change(sequence[middle]) for change in changes[:1]] or sequence[middle : middle + 1]
+    return sequence[:middle] + type(sequence)(changed) + sequence[middle + 1 :]

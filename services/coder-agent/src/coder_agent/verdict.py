@@ -12,7 +12,7 @@ from dataclasses import replace
 from coder_agent.candidates import Candidate, passed_of
 from coder_agent.confidence import confidence
 from coder_agent.decision import is_backed
-from coder_agent.evidence import LEAST_GENERATED, Evidence
+from coder_agent.evidence import Evidence
 from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
 from coder_agent.reading.examples import Reading
 from coder_agent.runs import CALLER_PREFIX, caller_file, row_of, sandbox_run
@@ -45,7 +45,9 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     final = chosen.with_row(row_of(result, task, delivered))
     counting = [*evidence.trusted, *kept]
     passed = result.passed and all(passed_of(run, counting) == len(counting) for run in (chosen, final))
-    verdict = _verdict(result, evidence, kept, passed=passed, backed=is_backed(evidence, task.limits, chosen))
+    idle_cases = set(counted) - set(kept)
+    telling = replace(evidence, generated=[case for case in evidence.generated if case not in idle_cases])
+    verdict = _verdict(result, evidence, kept, passed=passed, backed=is_backed(telling, task.limits, chosen))
     idle = verdict == "verified" and await _pass_without_code(sandbox, task, evidence)
     verdict = "not_verified" if idle else verdict
     found = await mutation_score(sandbox, task, delivered, chosen) if passed else None
@@ -100,8 +102,7 @@ def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, pass
         return ("verified" if backed else "not_verified") if passed else "tests_failed"
     if not passed:
         return "tests_failed"
-    enough = max(LEAST_GENERATED, (len(evidence.generated) + 1) // 2)
-    return "verified" if backed and len(kept) >= enough else "not_verified"
+    return "verified" if backed and len(kept) >= evidence.enough_generated else "not_verified"
 
 
 def _nothing_written(task: Task) -> Report:

@@ -87,6 +87,8 @@ def _doubt(evidence: Evidence, kept: list[str]) -> str:
         return f"Other candidates that pass the same tests behave differently on other inputs: one is wrong. {MORE}"
     if chosen is not None and evidence.is_constant(chosen):
         return f"It gives the same value whatever goes in, the example's: that is hardly what is meant. {MORE}"
+    if chosen is not None and not evidence.meets_stated(chosen):
+        return f"It does not do what the request says of every result. {MORE}"
     if evidence.trusted:
         return f"It meets the request's {_examples(evidence)}, and nothing else speaks for it{_tests(evidence)}. {MORE}"
     if not evidence.generated and not evidence.inputs:

@@ -1,12 +1,14 @@
 """What a job recorded is enough to take its decisions again."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from coder_agent.recording import from_json, to_json
 from coder_agent.replay import read_recordings, replay
 
+RECORDINGS = Path(__file__).parent / "recordings"
 REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 WRONG = "```python\ndef add(a, b):\n    return a - b\n```"
@@ -63,3 +65,15 @@ def test_the_same_rules_on_a_record_take_the_same_steps(recorded, request_text, 
 def test_a_record_survives_json(recorded):
     recording = recorded(REQUEST, WRONG, RIGHT)
     assert from_json(json.loads(json.dumps(to_json(recording)))) == recording
+
+
+@pytest.mark.parametrize(("model", "settled", "right"), [("0.5b", 16, 19), ("1.5b", 17, 17)])
+def test_on_real_recordings_no_settled_answer_is_wrong_and_no_fewer_are_settled(model, settled, right):
+    """Twenty easy requests (evals/easy.jsonl, tier standard) as each built-in model answered them."""
+    recordings = list(read_recordings([RECORDINGS / f"easy-{model}.jsonl"]))
+    assert len(recordings) == 20
+    again = [replay(one) for one in recordings]
+    is_right = [one.right.get(today.chosen, False) for one, today in zip(recordings, again, strict=True)]
+    assert [today for today, ok in zip(again, is_right, strict=True) if today.is_settled and not ok] == []
+    assert sum(today.is_settled for today in again) >= settled
+    assert sum(is_right) >= right

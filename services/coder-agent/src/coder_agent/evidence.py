@@ -25,7 +25,7 @@ LEAST_INPUTS = 3
 LEAST_GENERATED = 3
 """Accepted generated cases that a verdict without trusted ones needs."""
 ENOUGH_TO_SUSPECT = 4
-"""Candidates that must all fail an example before it is suspected."""
+"""Samples that must all fail an example before it is suspected."""
 ENOUGH_TRUSTED = 3
 """Examples that need no second signal: wrong code hardly ever meets so many."""
 
@@ -114,7 +114,7 @@ class Evidence:
     def suspects(self) -> list[str]:
         """Examples that none of at least four samples meets while others are met: the example may be wrong."""
         able = [c for c in self.candidates if c.row and not c.row.only_crashes]
-        if self.has_caller_tests or len(able) < ENOUGH_TO_SUSPECT:
+        if self.has_caller_tests or sum(c.origin == "sample" for c in able) < ENOUGH_TO_SUSPECT:
             return []
         missed = [case for case in self.trusted if not any(passed_of(c, [case]) for c in able)]
         return missed if len(missed) < len(self.trusted) else []

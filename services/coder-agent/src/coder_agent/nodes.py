@@ -123,8 +123,8 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
         )
         update["usage"] = usage
         update["suite"] = await asyncio.to_thread(_with_stated, state["suite"].extended(written), task, reading)
-        if written:
-            update["candidates"] = tuple(replace(candidate, row=None) for candidate in candidates)
+        if update["suite"] != state["suite"]:
+            update["candidates"] = tuple(candidate.with_row(None) for candidate in candidates)
     shown = "\n".join(case.check for _, case in update.get("suite", state["suite"]).cases)
     means.emit({"type": "test_complete", "testCode": shown})
     return update

@@ -38,8 +38,8 @@ class Replayed:
 
 
 def replay(recording: Recording, limits: Limits | None = None) -> Replayed:
-    """Take the decisions of `recording` again, by `limits` (default: those of its tier)."""
-    limits = limits or replace(TIERS[recording.tier], refinements=recording.refinements)
+    """Take the decisions of `recording` again, by `limits` (default: those of its tier) and its refinements."""
+    limits = replace(limits or TIERS[recording.tier], refinements=recording.refinements)
     left = list(recording.steps)
     evidence = Evidence(trusted=recording.trusted, properties=recording.properties)
     evidence = replace(evidence, has_caller_tests=recording.has_caller_tests)

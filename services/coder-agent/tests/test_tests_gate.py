@@ -129,3 +129,10 @@ def test_a_check_of_a_generator_looks_at_what_it_yields_and_one_of_a_coroutine_a
     assert [case.check for case in yields] == ["assert list(countdown(3)) == [3, 2, 1]"]
     returns = read_cases("assert fetch(3) == 4", "fetch", [], 6, "async")
     assert [case.check for case in returns] == ["import asyncio\nassert asyncio.run(fetch(3)) == 4"]
+
+
+def test_of_a_text_that_was_cut_off_the_whole_functions_are_read():
+    whole = "def test_first():\n    c = Counter()\n    c.add(2)\n    assert c.total == 2\n"
+    text = f"{whole}\n\ndef test_torn():\n    c = Counter("
+    (case,) = read_cases(text, "Counter", [], 6)
+    assert "c.add(2)" in case.check

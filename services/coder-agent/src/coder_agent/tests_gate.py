@@ -9,7 +9,7 @@ import ast
 import itertools
 import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from coder_agent.extraction import strip_thinking
@@ -178,21 +178,30 @@ def read_cases(text: str, entry: str, examples: Sequence[Case], most: int, kind:
 
 
 def _statements(text: str) -> list[ast.stmt]:
-    """Top-level statements of what parses: the whole text, else block by block, else line by line."""
+    """Top-level statements of what parses: the whole text, else block by block, else the asserts line by line."""
     text = re.sub(r"^[ \t]*(?:```|~~~).*$", "", text, flags=re.MULTILINE)
-    try:
-        return tree_of(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        pass
+    whole = _parsed(text)
+    if whole is not None:
+        return whole
     found: list[ast.stmt] = []
+    for block in re.split(r"^(?=\S)", text, flags=re.MULTILINE):
+        statements = _parsed(block)
+        found += _asserts(block) if statements is None else statements
+    return found
+
+
+def _asserts(text: str) -> Iterator[ast.stmt]:
     for line in text.split("\n"):
         line = re.sub(r"^[ \t]*(?:\d+[.)]|[-*])?[ \t]*`?", "", line).rstrip("` \t")
         if line.startswith("assert "):
-            try:
-                found += tree_of(line).body
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-    return found
+            yield from _parsed(line) or ()
+
+
+def _parsed(text: str) -> list[ast.stmt] | None:
+    try:
+        return tree_of(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _readable_cases(node: ast.stmt) -> list[Case]:

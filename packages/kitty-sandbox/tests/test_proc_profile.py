@@ -80,6 +80,12 @@ def test_a(): assert asyncio.run(work()) == (b"5\\n", None)
 }
 
 
+async def test_threads_share_one_malloc_arena(sandbox):
+    """A second one takes 64 MB of address space in one process of 32, by chance of its place: too rare to wait for."""
+    tests = 'import os\ndef test_a(): assert os.environ["MALLOC_ARENA_MAX"] == "1"\n'
+    assert (await sandbox.run(make_run(tests))).passed
+
+
 @pytest.mark.parametrize("tests", HONEST.values(), ids=HONEST)
 async def test_an_honest_program_with_processes_passes(sandbox, tests):
     result = await sandbox.run(make_run(tests))

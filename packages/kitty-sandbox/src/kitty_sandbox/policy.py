@@ -28,8 +28,9 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    # Address space is bounded: one malloc arena of 64 MB a core and one BLAS thread a core would eat it.
-    "MALLOC_ARENA_MAX": "2",
+    # Address space is bounded: one BLAS thread a core would eat it, and so would a second malloc arena: it takes 64 MB
+    # where the kernel happens to place it on such a boundary (1 process in 32), and no thread can be started then.
+    "MALLOC_ARENA_MAX": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",

@@ -65,12 +65,13 @@ def tiers_table() -> str:
     from coder_agent.decision import TIERS
 
     rows = [
-        "| tier | samples | rounds of tests | questions | tokens | backing |",
-        "|---|---|---|---|---|---|",
+        "| tier | samples | rounds of tests | questions | tokens | in vain | without examples | backing |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, limits in TIERS.items():
         spent = f"{limits.samples} | {limits.rounds_of_tests} | {limits.splits}"
-        rows.append(f"| {name} | {spent} | {limits.most_tokens:g}x | {'yes' if limits.wants_backing else 'no'} |")
+        most = f"{limits.most_tokens:g}x | {limits.most_in_vain:g}x | {limits.most_without_examples:g}x"
+        rows.append(f"| {name} | {spent} | {most} | {'yes' if limits.wants_backing else 'no'} |")
     return "\n".join(rows)
 
 

@@ -57,6 +57,18 @@ def test_code_that_gives_the_same_whatever_goes_in_is_put_to_more_tests():
     assert decide(seen, STANDARD) == "write_tests"
 
 
+def test_code_that_the_model_just_writes_again_is_put_to_more_tests():
+    pool = [candidate(i, row("t", "", gives("1", "2", "3")), code="def f(x): return x\n") for i in range(3)]
+    assert decide(evidence(*pool[:2], trusted=["t"]), STANDARD) == "write_code"
+    assert decide(evidence(*pool, trusted=["t"]), STANDARD) == "write_tests"
+
+
+def test_code_whose_inputs_are_too_few_to_compare_on_is_put_to_more_tests():
+    seen = evidence(candidate(0, row("t", "", gives("1", "2"))), trusted=["t"])
+    assert decide(seen, STANDARD) == "write_tests"
+    assert decide(replace(seen, rounds_of_tests=1), STANDARD) == "write_code"
+
+
 def test_samples_are_drawn_until_most_of_those_that_meet_the_example_agree():
     pool = [candidate(i, row("t", "", gives(str(i), "2", "3"))) for i in range(STANDARD.samples)]
     for count in range(2, STANDARD.samples):
@@ -165,9 +177,21 @@ def test_refining_starts_from_the_latest_unless_it_got_worse(latest, target):
 
 
 def test_nothing_more_is_asked_for_when_the_tokens_are_spent():
-    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=499)
-    assert decide(seen, STANDARD) == "refine"
+    seen = evidence(candidate(0, row("t", "", gives("1", "2", "3"))), trusted=["t"], first_tokens=100, paid_tokens=499)
+    assert decide(seen, STANDARD) == "write_code"
     assert decide(replace(seen, paid_tokens=500), STANDARD) == "stop"
+
+
+def test_less_is_spent_while_nothing_meets_the_examples():
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=299)
+    assert decide(seen, STANDARD) == decide(replace(seen, paid_tokens=1399), DEEP) == "refine"
+    assert decide(replace(seen, paid_tokens=300), STANDARD) == decide(replace(seen, paid_tokens=1400), DEEP) == "stop"
+
+
+def test_without_examples_more_tokens_may_be_spent_because_tests_are_written_first():
+    seen = evidence(candidate(0, row("a b", "c")), generated=list("abc"), rounds_of_tests=1, first_tokens=100)
+    assert decide(replace(seen, paid_tokens=799), STANDARD) == "write_code"
+    assert decide(replace(seen, paid_tokens=800), STANDARD) == "stop"
 
 
 def test_another_opinion_on_code_that_meets_the_examples_comes_by_another_way():
@@ -179,8 +203,8 @@ def test_another_opinion_on_code_that_meets_the_examples_comes_by_another_way():
 def test_the_next_question_is_about_another_input():
     gave = [gives("1", "2", "3", "4"), gives("1", "2", "8", "9")]
     seen = evidence(*(candidate(i, row("t", "", values)) for i, values in enumerate(gave)), trusted=["t"])
-    asked = [split_input(replace(seen, splits=number)) for number in range(3)]
-    assert asked == ["f(2)", "f(3)", None]
+    asked = ["f(2)", "f(3)"]
+    assert [split_input(replace(seen, asked=asked[:number])) for number in range(3)] == [*asked, None]
 
 
 def test_a_style_that_gave_no_code_is_not_tried_again_at_once():

@@ -170,11 +170,14 @@ def test_samples_that_meet_the_example_are_not_backed_where_most_samples_fail_it
     assert evidence(*wrong[1:3], *same, trusted=["t"]).is_backed(same[0])
 
 
-def test_the_same_code_drawn_twice_is_not_backed_and_four_times_is():
+def test_the_same_code_is_not_backed_however_often_it_is_drawn_and_other_code_backs_it():
     same = "def f(x):\n    # {}\n    return x\n"
-    pool = [candidate(i, row("t", "", gives("1", "2", "3")), code=same.format(i)) for i in range(4)]
-    assert not evidence(*pool[:2], trusted=["t"]).is_backed(pool[0])
-    assert evidence(*pool, trusted=["t"]).is_backed(pool[0])
+    pool = [candidate(i, row("t", "", gives("1", "2", "3")), code=same.format(i)) for i in range(5)]
+    assert not evidence(*pool, trusted=["t"]).is_backed(pool[0])
+    assert evidence(*pool, trusted=["t"]).is_repeated(pool[0])
+    other = candidate(5, row("t", "", gives("1", "2", "3")), code="def f(y): return y\n")
+    assert evidence(*pool, other, trusted=["t"]).is_backed(pool[0])
+    assert not evidence(*pool, other, trusted=["t"]).is_repeated(pool[0])
 
 
 def test_the_same_code_come_to_in_two_ways_is_backed():
@@ -218,6 +221,18 @@ def test_where_another_way_leads_elsewhere_two_ways_must_lead_here():
     assert not evidence(*at_once, elsewhere, trusted=["t"]).is_backed(at_once[0])
     with_steps = replace(candidate(4, same), style="steps")
     assert evidence(*at_once, elsewhere, with_steps, trusted=["t"]).is_backed(at_once[0])
+
+
+def test_three_ways_need_only_more_than_half_of_the_votes():
+    """The first answer has two votes of five: two thirds are not reached, and its mistake is outvoted all the same."""
+    first = candidate(0, row("t", "", gives("1", "2", "9")))
+    styles = ["because", "again", "steps"]
+    others = [replace(candidate(i, row("t", "", gives("1", "2", "3"))), style=styles[i - 1]) for i in (1, 2, 3)]
+    assert evidence(first, *others, trusted=["t"]).is_backed(others[0])
+    in_two = replace(others[2], style="again")
+    assert not evidence(first, *others[:2], in_two, trusted=["t"]).is_backed(others[0])
+    part = [candidate(i, row("t", "", gives("1", "2", str(i)))) for i in (4, 5)]
+    assert not evidence(first, *others, *part, trusted=["t"]).is_backed(others[0])
 
 
 def test_one_that_does_as_no_other_sample_does_is_not_settled_by_tests_of_which_some_were_dropped():
@@ -318,3 +333,19 @@ def test_weights_are_shares_and_a_dropped_case_never_stands(table):
     seen = seen_of(table)
     assert all(0 <= weight <= 1 for weight in seen.weights.values())
     assert set(seen.standing) == {case for case, weight in seen.weights.items() if weight}
+
+
+def test_groups_that_give_no_value_are_not_what_to_choose_between():
+    silent = [candidate(i, row("t", "", gives("1", None, None))) for i in (0, 1)]
+    crash = candidate(2, row("t", "", gives(None, None, None)))
+    seen = evidence(*silent, crash, trusted=["t"])
+    assert [len(group) for group in seen.groups] == [2, 1]
+    assert seen.groups_with_values == seen.groups[:1]
+
+
+def test_tests_alone_do_not_settle_what_more_samples_do_otherwise():
+    gave = [gives("1", "2", "9"), *[gives("1", "2", "3")] * 3]
+    pool = [candidate(i, row("a b c", "", values)) for i, values in enumerate(gave)]
+    seen = evidence(*pool, generated=["a", "b", "c"])
+    assert seen.is_settled_by_generated(pool[1])
+    assert not seen.is_settled_by_generated(pool[0])

@@ -333,6 +333,13 @@ def test_thinking_that_never_ends_holds_no_answer():
     assert strip_thinking("<think>def add(a, b): return a") == ""
 
 
+@pytest.mark.parametrize("tag", ["<think>", "</think>", "</thinking>"])
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_code_may_hold_the_tags_of_thinking_in_quotes(tag, quote):
+    code = f"def last(text):\n    return text.split({quote}{tag}{quote})[-1]\n"
+    assert extract_module(f"<think>split?</think>\n```python\n{code}```", "last").code == code
+
+
 ELIF = "def f(x):\n    if x == -1:\n        return 0\n" + "    elif x:\n        return\n" * 3000
 SLOW = {
     "elif": ELIF[:30_000],

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from kitty_llm.budget import REPLY_FLOOR
 from kitty_llm.testing import Reply
 
 REQUEST = "Write add(a, b). add(1, 2) == 3 and add(0, 5) == 5"
@@ -103,6 +104,22 @@ def test_an_answer_that_was_cut_off_is_continued_once(start):
     assert answer["verdict"] == "verified"
     assert len(model.generations) == 2
     assert model.generations[1].prefill.endswith("    retu")
+
+
+def test_of_a_later_answer_that_was_cut_off_whole_definitions_alone_are_taken(start):
+    torn = Reply("```python\ndef add(a, b):\n    if not a:\n        return b\n    retu", finish_reason="length")
+    runs_on = Reply("```python\ndef add(a, b):\n    return b + a\n\n\ndef main():\n    pri", finish_reason="length")
+    agent, model = start([RIGHT, torn, runs_on])
+    answer = agent.generate("Write add(a, b). add(1, 2) == 3").json()
+    assert (answer["verdict"], len(model.generations)) == ("verified", 3)
+    assert answer["evidence"]["candidates"] == 2
+
+
+def test_samples_that_list_steps_first_have_room_for_them(start):
+    agent, model = start(coder(*[f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]))
+    agent.generate(REQUEST)
+    room = {("# " in one.prefill): one.body["max_tokens"] for one in model.generations[1:]}
+    assert room[True] > room[False] + 100
 
 
 def test_a_model_that_only_says_done_is_not_verified(start):
@@ -311,6 +328,51 @@ def test_samples_in_other_styles_share_the_prompt_and_begin_otherwise(start):
         "# Steps:\n# 1.",
         "# add(1, 2) is 3 because",
     }
+
+
+def test_without_an_example_another_way_begins_with_one_of_the_models_own(start):
+    wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
+    agent, model = start(coder(*wrong), coder_refine_passes=0)
+    agent.generate(BARE_REQUEST)
+    written = [one for one in model.generations if not is_about_tests(one.messages)]
+    assert "# For example, add(" in {one.prefill.split("\n", 1)[1] for one in written}
+
+
+@pytest.mark.parametrize(("example", "bracket"), [("total([1, 2])", "["), ("total((1, 2))", "("), ("total('a')", "")])
+def test_checks_begin_with_the_bracket_that_the_example_begins_with(start, example, bracket):
+    """Small models unpack a list into arguments where nothing keeps them from it."""
+    agent, model = start(coder("```python\ndef total(xs):\n    return 3\n```"))
+    agent.generate(f"Write total(xs). {example} == 3")
+    asked = [one.prefill for one in model.generations if is_about_tests(one.messages)]
+    assert asked == [f"```python\nassert total({bracket}"]
+
+
+def test_a_later_sample_that_does_not_fit_the_window_costs_only_itself(start):
+    """The first prompt just fits; the comment that another way begins with does not."""
+    request = f"Write size(text). size('{'ab ' * 20}') == 60"
+    codes = [f"```python\ndef size(text):\n    return {form}\n```" for form in ("len(text)", "sum(1 for _ in text)")]
+    agent, _ = start(codes)
+    needed = agent.generate(request, tier="fast").json()["usage"]["prefill_tokens"] + REPLY_FLOOR
+    agent, model = start(codes, model={"n_ctx": needed + 8})
+    answer = agent.generate(request).json()
+    assert (answer["verdict"], answer["evidence"]["candidates"]) == ("verified", 2)
+    assert [one.prefill for one in model.generations] == ["```python\n"] * 2
+
+
+def test_the_value_of_a_helper_is_asked_for_where_the_example_calls_it(start):
+    helpers = ["n + 1 if n != 2 else 9", "n * n + 1", "n + 1"]
+    code = "```python\ndef more(n):\n    return {}\n\n\ndef total(xs):\n    return sum(map(more, xs))\n```"
+    left = [code.format(helper) for helper in helpers]
+
+    def answer(messages):
+        if "Complete the assert" in messages[-1 if messages[-1]["role"] == "user" else -2]["content"]:
+            return " 3\n"
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    agent, model = start(answer)
+    answer = agent.generate("Write `total(xs)` that adds what `more(n)` gives for each. more(1) == 2").json()
+    assert [one.prefill for one in model.generations if one.prefill.endswith("==")] == ["```python\nassert more(2) =="]
+    assert answer["evidence"]["generated_written"] == 1
 
 
 def test_groups_of_samples_that_part_are_told_apart_by_asking_for_one_value(start):

@@ -173,7 +173,9 @@ def test_of_long_tests_only_a_little_is_parsed_for_their_imports(monkeypatch):
     monkeypatch.setattr(source_text, "tree_of", lambda source: parsed.append(len(source)) or ast.parse(source))
     head = "import os, re  # both\nfrom adder import (\n    add,  # this\n    sub,\n)\r\nfrom adder import mul\n"
     assert imports_in(head + "a;" * 90_000) == {"os": (), "re": (), "adder": ("add", "sub", "mul")}
-    assert imports_in("import a\n" * 22_000) == imports_in("x = " + "-" * 200_000 + "1") == {}
+    assert imports_in(f"{head}import import\n" + "a;" * 90_000) == imports_in(head), "one line costs only itself"
+    assert len(imports_in("".join(f"import a{n}\n" for n in range(22_000)))) == source_text.MOST_IMPORTS
+    assert imports_in("x = " + "-" * 200_000 + "1") == {}
     assert imports_in("import " + " " * 190_000 + "!") == imports_in("import a" + " " * 190_000 + "!") == {}
     assert max(parsed) <= source_text.LONGEST_PARSED
 

@@ -49,6 +49,13 @@ def test_what_repeats_or_contradicts_an_example_is_dropped_however_it_is_spelt()
     assert checks(written, request='f("a") == 2') == ["assert f('b') == 4"]
 
 
+def test_calls_with_another_number_of_arguments_than_the_examples_are_dropped():
+    written = "assert f(1, 2) == 3\nassert f([1, 2]) == 3\nassert f(*[1]) == 1\nassert f(x=[4]) == 4"
+    kept = ["assert f([1, 2]) == 3", "assert f(*[1]) == 1", "assert f(x=[4]) == 4"]
+    assert checks(written, request="f([5]) == 5") == kept
+    assert len(checks(written)) == 4
+
+
 def test_an_import_inside_a_test_is_dropped_and_the_test_kept():
     written = "def test_x():\n    from solution import f\n    import math\n    x = f(1)\n    assert math.fabs(x) == 2\n"
     assert checks(written) == ["import math\nx = f(1)\nassert math.fabs(x) == 2"]

@@ -6,9 +6,9 @@
          └──── another style ──────┴── refine, once it shows why ─┴── split: which of two values? ── stop
 
 - Tokens go where the evidence is bad: one greedy answer that meets the examples costs no second opinion in the fast
-  tier, one more sample in the others.
-- A trusted case that fails calls for other samples, each asked for in another style, and for a refinement with the
-  concrete failure; one that changes nothing is not repeated.
+  tier, one more sample in the others where there are fewer than three examples.
+- A trusted case that fails calls for a refinement with the concrete failure first, then for more samples, most of them
+  the same question again; a refinement that changes nothing is not repeated.
 - Without trusted cases the model's own are evidence, not law: they are scored one by one, and the majority of the
   samples may contradict them.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from coder_agent.candidates import Candidate, Style, passed_of
-from coder_agent.evidence import LEAST_GENERATED, Evidence
+from coder_agent.evidence import LEAST_GENERATED, LEAST_INPUTS, Evidence
 
 Action = Literal["write_code", "write_tests", "run_tests", "refine", "split", "accept", "stop"]
 
@@ -33,12 +33,16 @@ class Limits:
     rounds_of_tests: int
     most_tokens: float
     """Times the first answer's tokens, after which no sample, refinement or value is asked for."""
+    most_in_vain: float
+    """The same while no candidate meets the examples: what more of the same tries cost buys hardly anything."""
+    most_without_examples: float
+    """The same where the request gives no example: checks must be written first, often dearer than the code."""
     refinements: int = 2
-    """CODER_REFINE_PASSES or the request say how many."""
+    """CODER_REFINE_PASSES or `max_refinements` of the request say how many."""
     splits: int = 0
     empty_answers: int = 2
     wants_backing: bool = True
-    """Whether examples alone are not enough for `verified`."""
+    """Whether fewer than three examples need a second signal for `verified`."""
     refines_wrong: bool = True
     """Whether wrong values are refined, not crashes alone."""
     runs_code: bool = True
@@ -55,6 +59,8 @@ TIERS: dict[str, Limits] = {
         opinions=("plain", "because"),
         rounds_of_tests=1,
         most_tokens=3,
+        most_in_vain=3,
+        most_without_examples=3,
         wants_backing=False,
         refines_wrong=False,
     ),
@@ -63,6 +69,8 @@ TIERS: dict[str, Limits] = {
         opinions=("plain", "because", "again", "steps", *(("again", "again", "because", "again") * 2)),
         rounds_of_tests=1,
         most_tokens=5,
+        most_in_vain=3,
+        most_without_examples=8,
         splits=1,
     ),
     "deep": Limits(
@@ -70,6 +78,8 @@ TIERS: dict[str, Limits] = {
         opinions=("plain", "because", "again", "steps", *(("again", "again", "because") * 9)),
         rounds_of_tests=2,
         most_tokens=14,
+        most_in_vain=14,
+        most_without_examples=20,
         splits=3,
     ),
 }
@@ -81,7 +91,9 @@ def decide(evidence: Evidence, limits: Limits) -> Action:
     if chosen is None:
         return "write_code" if evidence.attempts < limits.empty_answers else "stop"
     if evidence.model_lost:
-        limits = replace(limits, refinements=0, rounds_of_tests=0, most_tokens=0)
+        limits = replace(
+            limits, refinements=0, rounds_of_tests=0, most_tokens=0, most_in_vain=0, most_without_examples=0
+        )
     if not evidence.trusted and evidence.rounds_of_tests == 0 and limits.rounds_of_tests:
         return "write_tests"
     if not limits.runs_code:
@@ -98,8 +110,9 @@ def decide(evidence: Evidence, limits: Limits) -> Action:
 
 def next_style(evidence: Evidence, limits: Limits) -> Style:
     """How the next sample is to be asked for."""
-    first = evidence.candidates[0] if evidence.candidates else None
-    fails = first is not None and bool(evidence.trusted) and not evidence.meets_trusted(first)
+    if not evidence.candidates:
+        return "plain" if evidence.attempts == 0 else "again"
+    fails = bool(evidence.trusted) and not evidence.meets_trusted(evidence.candidates[0])
     styles = limits.styles if fails else limits.opinions
     return styles[min(evidence.attempts, len(styles) - 1)]
 
@@ -125,16 +138,16 @@ def refine_target(evidence: Evidence) -> Candidate | None:
 
 
 def split_input(evidence: Evidence) -> str | None:
-    """An input on which the two leading groups of samples part; after each question the next one."""
-    if len(evidence.groups) < 2:
+    """The shortest input, not asked about before, on which the two leading groups of samples part."""
+    leading = evidence.groups_with_values[:2]
+    if len(leading) < 2:
         return None
-    rows = [group[0].row for group in evidence.groups[:2]]
-    parting = []
+    rows = [group[0].row for group in leading]
     for given in sorted(evidence.domain, key=len):
         values = [row.outputs.get(given) if row else None for row in rows]
-        if None not in values and values[0] != values[1]:
-            parting.append(given)
-    return parting[evidence.splits] if evidence.splits < len(parting) else None
+        if given not in evidence.asked and None not in values and values[0] != values[1]:
+            return given
+    return None
 
 
 def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:
@@ -148,7 +161,7 @@ def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) ->
         return "accept"
     if _wants_split(evidence, limits):
         return "split"
-    if not _can_be_supported(evidence) and evidence.rounds_of_tests < limits.rounds_of_tests:
+    if not _can_be_supported(evidence, chosen) and evidence.rounds_of_tests < limits.rounds_of_tests:
         return "write_tests"
     return _sample_or_stop(evidence, limits)
 
@@ -157,8 +170,8 @@ def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) 
     if evidence.is_settled_by_generated(chosen):
         return "accept"
     crashes = chosen.row is not None and chosen.row.only_crashes
-    fails_most = passed_of(chosen, evidence.generated) * 2 <= len(evidence.generated) and bool(evidence.generated)
-    if (crashes or (fails_most and limits.refines_wrong)) and _may_refine(evidence, limits):
+    fails_half = passed_of(chosen, evidence.generated) * 2 <= len(evidence.generated) and bool(evidence.generated)
+    if (crashes or (fails_half and limits.refines_wrong)) and _may_refine(evidence, limits):
         return "refine"
     if not evidence.generated and not evidence.inputs and evidence.rounds_of_tests >= limits.rounds_of_tests:
         return "stop"  # nothing tells samples apart
@@ -169,22 +182,27 @@ def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) 
     return _sample_or_stop(evidence, limits)
 
 
-def _can_be_supported(evidence: Evidence) -> bool:
-    """Whether another sample could back the best: there are inputs to compare on, and it does not give one value."""
-    chosen = evidence.best
-    return bool(evidence.inputs) and chosen is not None and not evidence.is_constant(chosen)
+def _can_be_supported(evidence: Evidence, chosen: Candidate) -> bool:
+    """Whether another sample could back `chosen`: there are enough inputs to compare on, it does not give one value for
+    all of them, and the model does not just write the same again."""
+    can_compare = len(evidence.domain) >= LEAST_INPUTS and not evidence.is_constant(chosen)
+    return can_compare and not evidence.is_repeated(chosen)
 
 
 def _wants_split(evidence: Evidence, limits: Limits) -> bool:
     """Whether two groups lead about equally and the model may be asked which of their values is right."""
-    if evidence.splits >= limits.splits or len(evidence.groups) < 2 or not _has_budget(evidence, limits):
+    leading = evidence.groups_with_values[:2]
+    if evidence.splits >= limits.splits or len(leading) < 2 or not _has_budget(evidence, limits):
         return False
-    first, second = evidence.groups[:2]
-    return len(evidence.voters) >= 3 and len(first) - len(second) <= 1 and split_input(evidence) is not None
+    is_close = len(leading[0]) - len(leading[1]) <= 1
+    return len(evidence.voters) >= 3 and is_close and split_input(evidence) is not None
 
 
 def _may_refine(evidence: Evidence, limits: Limits) -> bool:
-    """Whether another refinement is allowed and the newest was not in vain: the same failure twice ends refining."""
+    """Whether another refinement is allowed and the newest was not in vain.
+
+    After the same failure twice another sample comes first.
+    """
     if evidence.refinements >= limits.refinements or not _has_budget(evidence, limits):
         return False
     *earlier, latest = evidence.candidates
@@ -203,4 +221,9 @@ def _samples(evidence: Evidence) -> int:
 
 
 def _has_budget(evidence: Evidence, limits: Limits) -> bool:
-    return evidence.paid_tokens < limits.most_tokens * max(1, evidence.first_tokens)
+    if not evidence.trusted:
+        most = limits.most_without_examples
+    else:
+        is_found = evidence.best is not None and evidence.meets_trusted(evidence.best)
+        most = limits.most_tokens if is_found else limits.most_in_vain
+    return evidence.paid_tokens < most * max(1, evidence.first_tokens)

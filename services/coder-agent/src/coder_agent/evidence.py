@@ -5,8 +5,8 @@
 
 Cases come in the order of trust: the caller's tests and the request's examples (trusted), what the request says of
 every result (properties), the model's own cases (generated). Inputs are calls whose right value nobody knows: where
-candidates that were written apart give the same, they support each other (CodeT, arXiv 2207.10397); a generated case
-that most of them contradict is dropped.
+candidates that were drawn independently give the same, they support each other (CodeT, arXiv 2207.10397); a generated
+case that most of them contradict is dropped.
 """
 
 from collections import Counter
@@ -19,7 +19,11 @@ from coder_agent.candidates import Candidate, passed_of
 LEAST_VOTERS = 3
 """Samples that a majority against a generated case needs; two that agree may share one mistake."""
 LEAST_WAYS = 2
-"""Of coming to the code, by which fewer voters are enough for that."""
+"""Different ways among the voters that also suffice, where they are fewer than LEAST_VOTERS."""
+MAJORITY = 2 / 3
+"""Share of the votes that those that agree must have."""
+MANY_WAYS = 3
+"""Where those that agree came by so many ways, more than half of the votes are enough."""
 LEAST_INPUTS = 3
 """Inputs with a value on which two candidates must agree to support each other."""
 LEAST_GENERATED = 3
@@ -49,6 +53,8 @@ class Evidence:
     """Answers to "write the code" so far, with and without code in them."""
     splits: int = 0
     """How often the model was asked for the value on which the leading groups part."""
+    asked: Sequence[str] = ()
+    """The inputs it was asked about."""
     paid_tokens: int = 0
     """Prompt tokens computed and tokens generated so far."""
     first_tokens: int = 0
@@ -61,9 +67,9 @@ class Evidence:
 
     @cached_property
     def best(self) -> Candidate | None:
-        """The candidate to deliver: trusted cases first, then properties, then the score, then the earlier and shorter.
+        """The candidate to deliver: it loads, passes the most trusted cases, then properties, then has the best score.
 
-        A later candidate replaces an earlier one only when it is strictly better.
+        Of equal ones the first answer, then the form written most often, then the shorter, then the earlier.
         """
 
         def rank(candidate: Candidate) -> tuple[bool, int, int, float, bool, int]:
@@ -76,9 +82,10 @@ class Evidence:
 
     @cached_property
     def voters(self) -> list[Candidate]:
-        """The candidates whose behaviour counts: samples that load, do more than crash, and meet most trusted cases.
+        """The candidates whose behaviour counts: samples that load, do more than crash, and pass as many trusted cases
+        as any candidate.
 
-        A refinement has no vote: it is an earlier candidate's code edited, and has seen some of the tests.
+        A refinement has no vote: it was told of a failure, so it is not independent.
         """
         able = [c for c in self.candidates if c.origin == "sample" and c.row and not c.row.only_crashes]
         most = max((passed_of(c, self.trusted) for c in self.candidates), default=0)
@@ -97,9 +104,15 @@ class Evidence:
             by_outputs.setdefault(self._outputs(candidate), []).append(candidate)
         return sorted(by_outputs.values(), key=lambda group: (-votes(group), -passed_of(group[0], self.generated)))
 
+    @property
+    def groups_with_values(self) -> list[list[Candidate]]:
+        """The groups that give a value for some input."""
+        return [group for group in self.groups if any(value is not None for value in self._outputs(group[0]))]
+
     @cached_property
     def weights(self) -> dict[str, float]:
-        """By generated case, the share of the voters' agreement that stands behind it; 0 where most are against it."""
+        """By generated case, the share of the voters' agreement that stands behind it; 0 where most are against it,
+        1 where too few voted to judge."""
         shares = {c.index: votes([c]) + self.agreement(c) for c in self.voters}
         whole = sum(shares.values())
         can_judge = len(self.voters) >= LEAST_VOTERS or len({one.way for one in self.voters}) >= LEAST_WAYS
@@ -137,7 +150,7 @@ class Evidence:
         )
 
     def score(self, candidate: Candidate) -> float:
-        """Agreement and half a pool for each generated case passed, by its weight: robust for cases right or wrong."""
+        """Agreement, and half the number of voters for each generated case passed, by its weight."""
         tests = sum(weight for case, weight in self.weights.items() if passed_of(candidate, [case]))
         return self.agreement(candidate) + 0.5 * len(self.voters) * tests
 
@@ -151,6 +164,11 @@ class Evidence:
         """Whether it gives one and the same value, other than a truth value, whatever goes in."""
         values = {_output(candidate, i) for i in self.domain}
         return len(self.domain) >= LEAST_INPUTS and len(values) == 1 and not values <= {"True", "False"}
+
+    def is_repeated(self, candidate: Candidate) -> bool:
+        """Whether the voters that do as it does are many and all the same code, come by in one way."""
+        agreeing = self._of_one_mind(candidate)
+        return len(agreeing) >= LEAST_VOTERS and len({(one.form, one.way) for one in agreeing}) < 2
 
     def is_outvoted(self, candidate: Candidate) -> bool:
         """Whether more voters do alike, but otherwise than `candidate`, than do as it does."""
@@ -169,7 +187,7 @@ class Evidence:
 
     def is_settled_by_generated(self, candidate: Candidate) -> bool:
         """Whether the generated cases alone speak for it: it passes all, or all that stand, and enough stand."""
-        if not self.meets_stated(candidate):
+        if not self.meets_stated(candidate) or self.is_outvoted(candidate):
             return False
         if len(self.generated) >= LEAST_GENERATED and passed_of(candidate, self.generated) == len(self.generated):
             return True
@@ -194,20 +212,23 @@ class Evidence:
     def _has_majority(self, candidate: Candidate) -> bool:
         """Whether two thirds of the voters (two samples at least) do the same, and half of the samples are voters.
 
-        Where most samples fail the example, the few that meet it may do so by chance. The same code drawn twice in one
-        way may be the same mistake twice: one of those that agree must be other code or come by another way, or three
-        must. Where another way leads elsewhere, two ways must lead here.
+        More than half are enough where they came by three ways.
+        Where most samples fail the example, the few that meet it may do so by chance. The same code drawn again and
+        again in one way may be the same mistake: one of those that agree must be other code or come by another way.
+        Where another way leads elsewhere, two ways must lead here.
         """
         company = self.supporters(candidate)
         agreeing = self._of_one_mind(candidate)
-        if len({(one.form, one.way) for one in agreeing}) < 2 and len(agreeing) <= LEAST_VOTERS:
+        if len({(one.form, one.way) for one in agreeing}) < 2:
             return False
         ways = {one.way for one in agreeing}
         if len(ways) < 2 and any(one.way not in ways for one in self.voters):
             return False
         samples = [c for c in self.candidates if c.origin == "sample"]
         is_usual = 2 * votes(self.voters) >= votes(samples)
-        return bool(company) and is_usual and 3 * votes(agreeing) >= 2 * votes(self.voters)
+        share = votes(agreeing) / votes(self.voters)
+        is_most = share >= MAJORITY or (share > 0.5 and len(ways) >= MANY_WAYS)
+        return bool(company) and is_usual and is_most
 
     def _alike(self, candidate: Candidate) -> list[Candidate]:
         return [one for one in self._of_one_mind(candidate) if one.index != candidate.index]

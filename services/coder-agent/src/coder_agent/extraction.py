@@ -17,7 +17,9 @@ from coder_agent.source_text import parse
 
 __all__ = ["Module", "extract_module", "parse", "strip_thinking"]
 
-THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+THINKING = re.compile(r"^[ \t]*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE | re.MULTILINE)
+END_OF_THINKING = re.compile(r"(?<!['\"\\])</think(?:ing)?>(?!['\"\\])", re.IGNORECASE)
+"""Code may hold the tags too, in quotes."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,8 @@ def extract_module(text: str, entry: str | None = None) -> Module | None:
 
 
 def strip_thinking(text: str) -> str:
-    """`text` without `<think>` passages; a closing tag without its opening one drops all before it."""
-    text = THINKING.sub("", text)
-    return re.split(r"</think(?:ing)?>", text, flags=re.IGNORECASE)[-1]
+    """`text` without passages that begin with `<think>` on a line; a closing tag without one drops all before it."""
+    return END_OF_THINKING.split(THINKING.sub("", text))[-1]
 
 
 def _supplied(parts: list[Part], others: Iterable[list[Part]]) -> list[Part]:

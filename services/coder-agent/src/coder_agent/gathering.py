@@ -30,6 +30,7 @@ def evidence_of(state: CodingState) -> Evidence:
         refinements=state.get("refinements", 0),
         attempts=state.get("attempts", 0),
         splits=state.get("splits", 0),
+        asked=state.get("asked", ()),
         paid_tokens=paid(state.get("usage", {})),
         model_lost=bool(state.get("model_lost")),
         first_tokens=state.get("first_tokens", 0),
@@ -65,6 +66,7 @@ def with_step(state: CodingState, update: CodingState, action: str) -> CodingSta
         cases=tuple(name for name in update.get("suite", state["suite"]).ids(trusted=False) if name not in known),
         inputs=update.get("inputs"),
         lost="model_lost" in update,
+        asked=next(iter(update.get("asked", ())[-1:]), None),
     )
     return update | CodingState(steps=(*state["steps"], step))
 

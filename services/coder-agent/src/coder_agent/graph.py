@@ -7,8 +7,8 @@ plan → write_code → (decide) ─┬─> write_code   another sample
                               ├─> refine       with the concrete failure
                               └─> verify ─> summarize
 
-After every step `decide`, a pure function of the evidence, names the next one. This is the only module that knows
-LangGraph.
+After each step up to `refine`, `decide`, a pure function of the evidence, names the next one. This is the only module
+that knows LangGraph.
 """
 
 import asyncio

@@ -15,12 +15,13 @@ from coder_agent.means import Means
 from coder_agent.reading.examples import Reading, read_request
 from coder_agent.reading.properties import read_properties
 from coder_agent.runs import run_candidates
+from coder_agent.source_text import without_last_statement
 from coder_agent.state import CodingState, Task
 from coder_agent.stated_cases import stated_cases
 from coder_agent.tests_gate import Suite, read_cases
 from coder_agent.verdict import reach_verdict
 from coder_agent.wording import write_summary
-from kitty_llm import Completion, ContextOverflow, LLMError, Sampling
+from kitty_llm import Completion, ContextOverflow, LLMError, Prompt, Sampling
 
 CHECKS_ASKED_FOR = 6
 MOST_CHECK_TOKENS = 320
@@ -28,11 +29,16 @@ MOST_VALUE_TOKENS = 60
 LATER_LENGTH, MORE_LATER_TOKENS = 1.5, 64
 """A later sample may be so many times as long as the first answer, and so many tokens longer: one that runs on is
 rarely right."""
+COMMENT_TOKENS = 128
+"""So many more where steps or a reason come before the code: of 22 right answers with steps five were longer."""
 TESTS_TEMPERATURE = 0.2
 
 
 async def plan(state: CodingState, means: Means) -> CodingState:
-    """Read the request; say what will be done. Only the deep tier asks a model for steps: shown, never fed on."""
+    """Read the request; say what will be done.
+
+    Only the deep tier asks a model for steps: shown, never put into a prompt.
+    """
     task = state["task"]
     reading = await asyncio.to_thread(read_request, task.request, task.module)
     if task.caller_tests:
@@ -68,19 +74,20 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
     task, reading, candidates = state["task"], state["reading"], state["candidates"]
     attempt = state["attempts"]
     means.emit({"type": "code_start", "candidate": len(candidates)})
-    is_empty_so_far = attempt > 0 and not candidates
-    brief = brief_of(task, settled(reading, candidates))
-    style: Style = "plain" if attempt == 0 else "again"
-    if candidates:
-        style = next_style(evidence_of(state), task.limits)
-    prompt = prompts.code_prompt(brief, style, prefilled=not is_empty_so_far)
-    sampling = sampling_of(means.settings, attempt, reading, is_drawn=attempt > 0)
-    if is_empty_so_far:
-        sampling = replace(sampling, stop=())
-    if candidates:
-        sampling = _as_long_as_the_first(sampling, state)
-    answer, usage = await ask(state, means, "code", "coder", prompt, sampling, continues=not candidates)
-    text = prompts.lead_of(brief, style) + answer.text if prompt.prefill else answer.text
+    style = next_style(evidence_of(state), task.limits)
+    lead = prompts.lead_of(brief_of(task, settled(reading, candidates)), style)
+    prompt, sampling = _question_for_code(state, means, style)
+    try:
+        answer, usage = await ask(state, means, "code", "coder", prompt, sampling, continues=not candidates)
+    except ContextOverflow as error:
+        if not candidates:
+            raise
+        # What another way begins with does not fit the window; the next sample may come by a shorter one.
+        means.emit({"type": "code_complete", "code": "", "candidate": len(candidates), "error": str(error)})
+        return CodingState(attempts=attempt + 1)
+    text = lead + answer.text if prompt.prefill else answer.text
+    if candidates and answer.finish_reason == "length":
+        text = without_last_statement(text)
     found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
     if found is not None:
         candidates = (*candidates, _candidate(found, len(candidates), "sample", answer, style))
@@ -92,8 +99,19 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
     return update
 
 
+def _question_for_code(state: CodingState, means: Means, style: Style) -> tuple[Prompt, Sampling]:
+    candidates, attempt = state["candidates"], state["attempts"]
+    brief = brief_of(state["task"], settled(state["reading"], candidates))
+    sampling = sampling_of(means.settings, attempt, state["reading"], is_drawn=attempt > 0)
+    if attempt > 0 and not candidates:
+        return prompts.code_prompt(brief, style, prefilled=False), replace(sampling, stop=())
+    if candidates:
+        sampling = _as_long_as_the_first(sampling, state, COMMENT_TOKENS if prompts.lead_of(brief, style) else 0)
+    return prompts.code_prompt(brief, style), sampling
+
+
 async def write_tests(state: CodingState, means: Means) -> CodingState:
-    """Checks from the request and the signature, never from the code. Rows of earlier runs lack them, so they go."""
+    """Checks from the request and the signature, never from the code. All candidates are run again with them."""
     task, candidates = state["task"], state["candidates"]
     reading = settled(state["reading"], candidates)
     means.emit({"type": "test_start"})
@@ -154,13 +172,19 @@ async def split(state: CodingState, means: Means) -> CodingState:
     update = CodingState(splits=state["splits"] + 1)
     if given is None or reading.entry is None:
         return update
+    update["asked"] = (*state.get("asked", ()), given)
+    called = reading.entry if reading.entry in given else given.partition("(")[0]
     means.emit({"type": "test_start"})
     prompt = prompts.value_prompt(brief_of(state["task"], reading), given)
     sampling = Sampling(max_tokens=MOST_VALUE_TOKENS, stop=("\n", "```"))
-    answer, update["usage"] = await ask(state, means, "test", "coder", prompt, sampling, continues=False)
+    try:
+        answer, update["usage"] = await ask(state, means, "test", "coder", prompt, sampling, continues=False)
+    except ContextOverflow as error:
+        means.emit({"type": "test_complete", "testCode": "", "error": str(error)})
+        return update
     text = f"assert {given} == {answer.text.strip()}"
     known = [case for _, case in state["suite"].cases]
-    written = await asyncio.to_thread(read_cases, text, reading.entry, known, 1, reading.kind)
+    written = await asyncio.to_thread(read_cases, text, called, known, 1, reading.kind)
     if written:
         update["suite"] = state["suite"].extended(written)
         update["candidates"] = tuple(candidate.with_row(None) for candidate in state["candidates"])
@@ -188,7 +212,8 @@ async def refine(state: CodingState, means: Means) -> CodingState:
         # The correction does not fit the window; what there is stays, and other samples may follow.
         means.emit({"type": "refine_complete", "code": "", "error": str(error)})
         return CodingState(refinements=task.limits.refinements)
-    found = await asyncio.to_thread(extract_module, answer.text, settled(reading, candidates).entry)
+    text = answer.text if answer.finish_reason != "length" else without_last_statement(answer.text)
+    found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
     is_new = found is not None and all(found.code != candidate.code for candidate in candidates)
     if found is not None and is_new:
         candidates = (*candidates, _candidate(found, len(candidates), "refine", answer))
@@ -207,13 +232,13 @@ async def verify(state: CodingState, means: Means) -> CodingState:
 
 
 async def summarize(state: CodingState, means: Means) -> CodingState:
-    """A template states the verdict; with CODER_SUMMARY=model a sentence of the model's on the code goes before it."""
+    """A template states the verdict; with CODER_SUMMARY=model two sentences of the model's on the code go before it."""
     means.emit({"type": "summary_start"})
     report = state["report"]
     text = write_summary(state["task"], report)
     usage = state["usage"]
     if means.settings.coder_summary == "model" and report.code:
-        prompt = prompts.summary_prompt(brief_of(state["task"], state["reading"]), report.code, "")
+        prompt = prompts.summary_prompt(brief_of(state["task"], state["reading"]), report.code)
         try:
             said, usage = await ask(state, means, "summary", "q4", prompt, Sampling(max_tokens=160, seed=0))
             text = f"{said.text.strip()}\n\n{text}"
@@ -259,6 +284,6 @@ def _with_stated(suite: Suite, task: Task, reading: Reading) -> Suite:
     return suite.extended(stated_cases(read_properties(task.request, reading), calls))
 
 
-def _as_long_as_the_first(sampling: Sampling, state: CodingState) -> Sampling:
-    most = MORE_LATER_TOKENS + int(LATER_LENGTH * state["first_length"])
+def _as_long_as_the_first(sampling: Sampling, state: CodingState, more: int = 0) -> Sampling:
+    most = MORE_LATER_TOKENS + more + int(LATER_LENGTH * state["first_length"])
     return replace(sampling, max_tokens=min(sampling.max_tokens, most))

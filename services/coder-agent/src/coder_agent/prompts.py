@@ -4,6 +4,7 @@ Every prompt of a job begins alike (system line, request, context); the role lin
 No clocks and no ids: the same request gives the same prompt. The assistant's turn is prefilled with a code fence.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,8 +38,9 @@ class Brief:
 def code_prompt(brief: Brief, style: Style = "plain", *, prefilled: bool = True) -> Prompt:
     """Asks for the module. The styles differ in the prefill alone, so that all share one prefix.
 
-    The model goes straight to the code, lists its steps first, or explains an example first, both as comments; samples
-    that come to the same code by different ways support each other more than the same question asked twice.
+    The model goes straight to the code, or begins with comments: lists its steps, or explains an example (the
+    request's, else one of its own). Samples that come to the same code by different ways support each other more than
+    the same question asked twice.
     """
     defining = f" with `{brief.signature}`" if brief.signature else ""
     role = f"Write {brief.module}{defining}. Only the code, no tests."
@@ -50,7 +52,10 @@ def lead_of(brief: Brief, style: Style) -> str:
     if style == "because" and brief.example is not None:
         call, gives = brief.example
         return f"# {call} is {gives} because"
-    return "# Steps:\n# 1." if style in {"steps", "because"} else ""
+    if style == "because":
+        name = re.match(r"(?:class )?(\w+)", brief.signature or "")
+        return f"# For example, {name[1]}(" if name else "# For example,"
+    return "# Steps:\n# 1." if style == "steps" else ""
 
 
 def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_class: bool) -> Prompt:
@@ -65,7 +70,14 @@ def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_cla
         f"Write {count} different checks of `{signature}`, one assert a line, like `assert {entry}(...) == ...`. "
         "They follow from the request alone. Use small inputs whose result you can work out exactly, and edge cases."
     )
-    return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {entry}(")
+    return Prompt(SYSTEM, (_user(brief, role),), f"{FENCE}assert {entry}({_first_bracket(brief, entry)}")
+
+
+def _first_bracket(brief: Brief, entry: str) -> str:
+    """What the first argument of the example begins with where that is a bracket, so that the model calls alike."""
+    call = brief.example[0] if brief.example else ""
+    begins = call.removeprefix(f"{entry}(")[:1]
+    return begins if call.startswith(f"{entry}(") and begins in {"[", "{", "("} else ""
 
 
 def value_prompt(brief: Brief, call: str) -> Prompt:
@@ -98,9 +110,9 @@ def plan_prompt(brief: Brief) -> Prompt:
 PLAN_SCHEMA = {"type": "array", "items": {"type": "string", "maxLength": 120}, "minItems": 2, "maxItems": 5}
 
 
-def summary_prompt(brief: Brief, code: str, facts: str) -> Prompt:
+def summary_prompt(brief: Brief, code: str) -> Prompt:
     """Asks for a summary of the code in two sentences; the verdict is added by us, never by the model."""
-    role = f"```python\n{code}```\n{facts}\nDescribe in at most two plain sentences what this module does. No code."
+    role = f"```python\n{code}```\n\nDescribe in at most two plain sentences what this module does. No code."
     return Prompt(SYSTEM, (_user(brief, role),))
 
 

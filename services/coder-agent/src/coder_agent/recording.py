@@ -93,7 +93,8 @@ def from_json(data: Mapping[str, Any]) -> Recording:
 def _step(data: Mapping[str, Any]) -> StepTaken:
     first, end = data["candidates"]
     inputs = None if data["inputs"] is None else tuple(data["inputs"])
-    return StepTaken(data["action"], data["paid"], (first, end), tuple(data["cases"]), inputs, data["lost"])
+    facts = (data["action"], data["paid"], (first, end), tuple(data["cases"]), inputs, data["lost"])
+    return StepTaken(*facts, asked=data.get("asked"))
 
 
 def _candidate(data: Mapping[str, Any]) -> Candidate:

@@ -81,6 +81,7 @@ def _after(
         attempts=evidence.attempts + (action == "write_code"),
         rounds_of_tests=evidence.rounds_of_tests + (action == "write_tests"),
         splits=evidence.splits + (action == "split"),
+        asked=(*evidence.asked, *([step.asked] if step.asked is not None else [])),
         refinements=refinements,
     )
 

@@ -25,7 +25,7 @@ class Settings(KittySettings):
     """Embedded model: an alias or a GGUF path; empty: chosen for this machine."""
 
     coder_max_tokens: int = Field(default=768, ge=16, le=32768)
-    """Most tokens of one model call; an answer that is cut off is continued once."""
+    """Most tokens of one model call; the first answer is continued once when it is cut off."""
     coder_temperature: float | None = Field(default=None, ge=0, le=2)
     """Temperature of the first sample; unset: 0. Further samples use 0.8 or this, whichever is higher."""
     coder_refine_passes: int = Field(
@@ -35,14 +35,17 @@ class Settings(KittySettings):
     coder_test_timeout_sec: float = Field(
         default=20, ge=1, le=300, validation_alias=AliasChoices("CODER_TEST_TIMEOUT_SEC", "CODER_TIMEOUT_SECONDS")
     )
-    """Seconds one sandbox run may take."""
+    """Seconds one sandbox run may take; of that, a single example at most 2."""
     coder_llm_route: Literal["direct"] = "direct"
     """How model calls travel: `direct` to the model servers."""
     coder_summary: Literal["template", "model"] = "template"
     """Who writes the summary."""
 
     coder_evidence_dir: str = ""
-    """Folder where the evidence of each job is kept, for `kitty-cli eval replay`; empty: the state directory's; off."""
+    """Folder where the evidence of each job is kept, for `kitty-cli eval replay`.
+
+    Empty: `evidence` in the state directory; `off`: none.
+    """
     coder_evidence_kept: int = Field(default=200, ge=1)
     """Jobs whose evidence is kept; the oldest goes first."""
 

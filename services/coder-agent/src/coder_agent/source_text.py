@@ -10,11 +10,15 @@ from contextlib import suppress
 BYTE_ORDER_MARK = "\ufeff"
 LONGEST_PARSED = 20_000
 """Characters that are parsed to find imports: parsing holds Python's lock, so it must be brief."""
+MOST_IMPORTS = 500
 PARSED_AGAIN = 10
 IMPORT_LINE = re.compile(
     r"^(?:import[ \t]+\w[\w., \t]*|from[ \t]+[\w.]+[ \t]+import[ \t]+(?:\w[\w., \t]*|\([^()]*\)[ \t]*))(?:#.*)?\r?$",
     re.MULTILINE,
 )
+
+AT_MARGIN = re.compile(r"^(?=\S)", re.MULTILINE)
+"""Where a statement may begin."""
 
 
 def tree_of(source: str) -> ast.Module:
@@ -50,26 +54,35 @@ def parse(source: str) -> ast.Module | None:
         return None
 
 
+def without_last_statement(text: str) -> str:
+    """`text` up to the last line at the left margin: what is whole of code that was cut off."""
+    return "".join(AT_MARGIN.split(text)[:-1])
+
+
 def imports_in(source: str) -> Mapping[str, tuple[str, ...]]:
     """The modules that `source` imports, each with the names taken from it; none where it cannot be read.
 
     Of a long source only the import lines at its left margin count.
     """
     source = source.removeprefix(BYTE_ORDER_MARK)
+    parts = [source]
     if len(source) > LONGEST_PARSED:
-        source = "\n".join(IMPORT_LINE.findall(source))
-    try:
-        tree = tree_of(source if len(source) <= LONGEST_PARSED else "")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
+        parts = [line for line in IMPORT_LINE.findall(source)[:MOST_IMPORTS] if len(line) <= LONGEST_PARSED]
     found: dict[str, tuple[str, ...]] = {}
-    for node in ast.walk(tree):
+    for node in (node for part in parts for node in _nodes(part)):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = (alias.name for alias in node.names if alias.name != "*")
             found[node.module] = (*found.get(node.module, ()), *names)
         elif isinstance(node, ast.Import):
             found |= {alias.name: found.get(alias.name, ()) for alias in node.names}
     return found
+
+
+def _nodes(source: str) -> Iterator[ast.AST]:
+    try:
+        yield from ast.walk(tree_of(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
 
 
 def names_in(statement: str) -> tuple[tuple[str, ...], frozenset[str]]:

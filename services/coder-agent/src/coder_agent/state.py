@@ -84,6 +84,8 @@ class StepTaken:
     """The inputs, where it set them."""
     lost: bool = False
     """The model was lost in it."""
+    asked: str | None = None
+    """The input whose value the model was asked for."""
 
 
 class CodingState(TypedDict, total=False):
@@ -99,6 +101,8 @@ class CodingState(TypedDict, total=False):
     refinements: int
     attempts: int
     splits: int
+    asked: tuple[str, ...]
+    """The inputs that the model was asked about in splits."""
     model_lost: str
     """Why no model can be asked any more, where that is so."""
     first_tokens: int

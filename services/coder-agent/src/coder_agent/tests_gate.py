@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from coder_agent.extraction import strip_thinking
 from coder_agent.reading.examples import Case, called_name, case_from_assert, raising_case
 from coder_agent.reading.kinds import Kind, as_kind
-from coder_agent.source_text import tree_of
+from coder_agent.source_text import AT_MARGIN, tree_of
 
 STUBS = {
     "raises": "def {name}(*args, **kwargs): raise NotImplementedError",
@@ -161,17 +161,21 @@ def survivors(suite: Suite, passed: Iterable[str]) -> list[str]:
 def read_cases(text: str, entry: str, examples: Sequence[Case], most: int, kind: Kind = "function") -> list[Case]:
     """The usable cases in what the model wrote: asserts line by line, and whole test functions.
 
-    Each line stands for itself, so that one torn or wrong line costs only itself.
+    Each line stands for itself, so that one torn or wrong line costs only itself. A call with another number of
+    arguments than the examples' is not usable: small models unpack lists into arguments.
 
     Args:
         kind: of what is asked for; a check of a generator or a coroutine is made to fit it, or left out.
     """
     cases: list[Case] = []
     seen = {_key(case) for case in examples}
+    counts = {count for case in examples if (count := _argument_count(case, entry)) is not None}
     for node in _statements(strip_thinking(text)):
         fitting = (as_kind(case, kind, (entry,)) for case in _readable_cases(node))
         for case in (one for one in fitting if one is not None):
-            if entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen:
+            count = _argument_count(case, entry)
+            fits = not counts or count is None or count in counts
+            if fits and entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen:
                 seen.add(_key(case))
                 cases.append(case)
     return cases[:most]
@@ -184,7 +188,7 @@ def _statements(text: str) -> list[ast.stmt]:
     if whole is not None:
         return whole
     found: list[ast.stmt] = []
-    for block in re.split(r"^(?=\S)", text, flags=re.MULTILINE):
+    for block in AT_MARGIN.split(text):
         statements = _parsed(block)
         found += _asserts(block) if statements is None else statements
     return found
@@ -250,6 +254,17 @@ def _names(check: str) -> set[str]:
 def _key(case: Case) -> str:
     """Equal for cases that make the same call, however it is spelt: a second one repeats or contradicts the first."""
     return ast.unparse(tree_of(case.call or case.check))
+
+
+def _argument_count(case: Case, entry: str) -> int | None:
+    """How many arguments the case calls `entry` with; None where it does not, or that cannot be counted."""
+    for node in ast.walk(tree_of(case.call or "")):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry:
+            is_open = any(isinstance(one, ast.Starred) for one in node.args) or any(
+                k.arg is None for k in node.keywords
+            )
+            return None if is_open else len(node.args) + len(node.keywords)
+    return None
 
 
 def _is_tautology(case: Case, entry: str) -> bool:

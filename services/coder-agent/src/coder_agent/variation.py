@@ -80,9 +80,9 @@ def _changes(value: Any) -> Sequence[Change]:
         case str() if value:
             return (str.swapcase, _with_other_case, str.title, _reversed, _without_last, _without_first)
         case list() | tuple() if value:
-            return (_reversed, _doubled, _without_first, _middle_swapped, _without_last, _middle_changed)
+            return (_reversed, _doubled, _each_changed, _without_first, _middle_swapped, _without_last, _middle_changed)
         case dict() if value:
-            return (lambda items: dict(list(items.items())[1:]), lambda items: dict(list(items.items())[::-1]))
+            return (_each_value_changed, _without_first_item, _without_last_item)
         case _:
             return ()
 
@@ -99,6 +99,18 @@ def _doubled(sequence: Any) -> Any:
     return sequence * 2
 
 
+def _each_value_changed(items: Any) -> Any:
+    return dict(zip(items, _each_changed(list(items.values())), strict=True))
+
+
+def _without_first_item(items: Any) -> Any:
+    return dict(list(items.items())[1:])
+
+
+def _without_last_item(items: Any) -> Any:
+    return dict(list(items.items())[:-1])
+
+
 def _without_first(sequence: Any) -> Any:
     return sequence[1:]
 
@@ -113,6 +125,11 @@ def _middle_swapped(sequence: Any) -> Any:
     return (
         sequence[: middle - 1] + sequence[middle : middle + 1] + sequence[middle - 1 : middle] + sequence[middle + 1 :]
     )
+
+
+def _each_changed(sequence: Any) -> Any:
+    """With the first change of each element's kind: extremes change too, which the other changes leave alone."""
+    return type(sequence)(changes[0](item) if (changes := _changes(item)) else item for item in sequence)
 
 
 def _middle_changed(sequence: Any) -> Any:

@@ -194,6 +194,23 @@ def test_code_that_breaks_what_the_request_says_of_every_result_is_not_backed():
     assert not evidence(breaks, generated=list("abc"), properties=["stated"]).is_settled_by_generated(breaks)
 
 
+def test_a_refinement_that_was_not_shown_the_code_has_a_vote_and_is_another_way():
+    """Its code is that of a sample, word for word: by two ways, so it backs it."""
+    failed = candidate(0, row("", "t"))
+    same = [candidate(i, row("t", "", gives("1", "2", "3")), code="def f(x): return x\n") for i in (1, 2)]
+    anew = replace(same[0], origin="refine", style="anew")
+    drawn = replace(same[1], style="again")
+    assert evidence(failed, anew, drawn, trusted=["t"]).is_backed(anew)
+    assert not evidence(failed, replace(anew, style="plain"), drawn, trusted=["t"]).is_backed(anew)
+
+
+def test_few_that_meet_the_example_back_each_other_with_the_first_answer_among_them():
+    wrong = [candidate(i, row("", "t", gives("7", str(i), "9"))) for i in range(2, 8)]
+    right = [candidate(i, row("t", "", gives("1", "2", "3"))) for i in (0, 1, 8)]
+    assert evidence(*right[:1], *wrong, *right[2:], trusted=["t"]).is_backed(right[0])
+    assert not evidence(*right[1:2], *wrong, *right[2:], trusted=["t"]).is_backed(right[1])
+
+
 def test_a_refinement_gives_no_vote_to_itself():
     refined = candidate(1, row("t", "", gives("1", "2", "3")), "refine")
     alike, other = (candidate(i, row("t", "", gives("1", "2", last))) for i, last in ((2, "3"), (3, "9")))

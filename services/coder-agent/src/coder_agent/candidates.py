@@ -15,10 +15,16 @@ from coder_agent.source_text import tree_of
 
 MOST_SIGNATURE_CHARS = 160
 Origin = Literal["sample", "refine"]
-Style = Literal["plain", "again", "steps", "because"]
-"""How a sample was asked for; see `prompts.code_prompt`. All but `plain` are drawn at a temperature."""
-WAYS: Mapping[str, str] = {"plain": "at once", "again": "at once", "steps": "steps", "because": "example"}
-"""By style, what the model writes before the code: nothing, its steps, or why an example gives what it does."""
+Style = Literal["plain", "again", "steps", "because", "anew"]
+"""How it was asked for; see `prompts.code_prompt` and `anew_prompt`. All but `plain` are drawn at a temperature."""
+WAYS: Mapping[str, str] = {
+    "plain": "at once",
+    "again": "at once",
+    "steps": "steps",
+    "because": "example",
+    "anew": "mistake",
+}
+"""By style, what stands before the code: nothing, steps, why an example gives what it does, or an earlier mistake."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ class Candidate:
     def way(self) -> str:
         """The way by which the model came to this code: two ways hardly lead to the same mistake."""
         return WAYS[self.style]
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the model wrote it without being shown other code."""
+        return self.origin == "sample" or self.style == "anew"
 
     @property
     def sha256(self) -> str:

@@ -82,12 +82,10 @@ class Evidence:
 
     @cached_property
     def voters(self) -> list[Candidate]:
-        """The candidates whose behaviour counts: samples that load, do more than crash, and pass as many trusted cases
-        as any candidate.
-
-        A refinement has no vote: it was told of a failure, so it is not independent.
+        """The candidates whose behaviour counts: they load, do more than crash, pass as many trusted cases as any
+        candidate, and were written without a look at other code.
         """
-        able = [c for c in self.candidates if c.origin == "sample" and c.row and not c.row.only_crashes]
+        able = [c for c in self.candidates if c.is_independent and c.row and not c.row.only_crashes]
         most = max((passed_of(c, self.trusted) for c in self.candidates), default=0)
         return [c for c in able if passed_of(c, self.trusted) == most]
 
@@ -210,11 +208,12 @@ class Evidence:
         return enough and passed_of(candidate, self.generated) * 2 >= len(self.generated)
 
     def _has_majority(self, candidate: Candidate) -> bool:
-        """Whether two thirds of the voters (two samples at least) do the same, and half of the samples are voters.
+        """Whether two thirds of the voters (two at least) do the same, and half of those that were asked are voters.
 
         More than half are enough where they came by three ways.
-        Where most samples fail the example, the few that meet it may do so by chance. The same code drawn again and
-        again in one way may be the same mistake: one of those that agree must be other code or come by another way.
+        Where most fail the example, the few that meet it may do so by chance, unless the first answer is among them.
+        The same code drawn again and again in one way may be the same mistake: one of those that agree must be other
+        code or come by another way.
         Where another way leads elsewhere, two ways must lead here.
         """
         company = self.supporters(candidate)
@@ -224,8 +223,8 @@ class Evidence:
         ways = {one.way for one in agreeing}
         if len(ways) < 2 and any(one.way not in ways for one in self.voters):
             return False
-        samples = [c for c in self.candidates if c.origin == "sample"]
-        is_usual = 2 * votes(self.voters) >= votes(samples)
+        asked = [c for c in self.candidates if c.is_independent]
+        is_usual = 2 * votes(self.voters) >= votes(asked) or any(one.index == 0 for one in agreeing)
         share = votes(agreeing) / votes(self.voters)
         is_most = share >= MAJORITY or (share > 0.5 and len(ways) >= MANY_WAYS)
         return bool(company) and is_usual and is_most

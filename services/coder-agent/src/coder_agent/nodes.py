@@ -216,7 +216,8 @@ async def refine(state: CodingState, means: Means) -> CodingState:
     found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
     is_new = found is not None and all(found.code != candidate.code for candidate in candidates)
     if found is not None and is_new:
-        candidates = (*candidates, _candidate(found, len(candidates), "refine", answer))
+        style: Style = "plain" if missed is None else "anew"
+        candidates = (*candidates, _candidate(found, len(candidates), "refine", answer, style))
     means.emit({"type": "refine_complete", "code": found.code if found else ""})
     spent = refinements + 1 if is_new else max(refinements + 1, task.limits.refinements)
     return CodingState(candidates=candidates, refinements=spent, usage=usage)

@@ -70,7 +70,10 @@ def tiers_table() -> str:
     ]
     for name, limits in TIERS.items():
         spent = f"{limits.samples} | {limits.rounds_of_tests} | {limits.splits}"
-        most = f"{limits.most_tokens:g}x | {limits.most_in_vain:g}x | {limits.most_without_examples:g}x"
+        in_vain = f"{limits.most_in_vain:g}x" + (
+            f", {limits.asks_again_up_to} tokens" if limits.asks_again_up_to else ""
+        )
+        most = f"{limits.most_tokens:g}x | {in_vain} | {limits.most_without_examples:g}x"
         rows.append(f"| {name} | {spent} | {most} | {'yes' if limits.wants_backing else 'no'} |")
     return "\n".join(rows)
 

@@ -188,6 +188,12 @@ def test_less_is_spent_while_nothing_meets_the_examples():
     assert decide(replace(seen, paid_tokens=300), STANDARD) == decide(replace(seen, paid_tokens=1400), DEEP) == "stop"
 
 
+def test_the_fast_tier_asks_again_only_after_a_short_answer():
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=180, paid_tokens=180)
+    assert decide(seen, TIERS["fast"]) == "write_code"
+    assert decide(replace(seen, paid_tokens=181), TIERS["fast"]) == "stop"
+
+
 def test_without_examples_more_tokens_may_be_spent_because_tests_are_written_first():
     seen = evidence(candidate(0, row("a b", "c")), generated=list("abc"), rounds_of_tests=1, first_tokens=100)
     assert decide(replace(seen, paid_tokens=799), STANDARD) == "write_code"

@@ -204,11 +204,12 @@ def test_a_refinement_that_was_not_shown_the_code_has_a_vote_and_is_another_way(
     assert not evidence(failed, replace(anew, style="plain"), drawn, trusted=["t"]).is_backed(anew)
 
 
-def test_few_that_meet_the_example_back_each_other_with_the_first_answer_among_them():
+def test_two_of_few_that_meet_the_example_back_each_other_with_the_first_answer_among_them_and_three_without():
     wrong = [candidate(i, row("", "t", gives("7", str(i), "9"))) for i in range(2, 8)]
-    right = [candidate(i, row("t", "", gives("1", "2", "3"))) for i in (0, 1, 8)]
-    assert evidence(*right[:1], *wrong, *right[2:], trusted=["t"]).is_backed(right[0])
-    assert not evidence(*right[1:2], *wrong, *right[2:], trusted=["t"]).is_backed(right[1])
+    right = [candidate(i, row("t", "", gives("1", "2", "3"))) for i in (0, 1, 8, 9)]
+    assert evidence(right[0], *wrong, right[2], trusted=["t"]).is_backed(right[0])
+    assert not evidence(right[1], *wrong, right[2], trusted=["t"]).is_backed(right[1])
+    assert evidence(right[1], *wrong, *right[2:], trusted=["t"]).is_backed(right[1])
 
 
 def test_a_refinement_gives_no_vote_to_itself():

@@ -10,6 +10,8 @@ from coder_agent.variation import MOST_CALLS, varied_calls
     [
         ("f(3)", "f(4)"),
         ("f(3)", "f(1)"),
+        ("f(3)", "f(13)"),
+        ("f('{()}[]')", "f('{()[]')"),
         ("f('the cat')", "f('THE CAT')"),
         ("f('ab')", "f('ab AB')"),
         ("f('1.25')", "f('1.2')"),

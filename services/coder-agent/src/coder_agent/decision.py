@@ -37,6 +37,8 @@ class Limits:
     """The same while no candidate meets the examples: what more of the same tries cost buys hardly anything."""
     most_without_examples: float
     """The same where the request gives no example: checks must be written first, often dearer than the code."""
+    asks_again_up_to: int | None = None
+    """A bound in tokens as well while no candidate meets the examples: nothing is asked for after a long answer."""
     refinements: int = 2
     """CODER_REFINE_PASSES or `max_refinements` of the request say how many."""
     splits: int = 0
@@ -61,6 +63,7 @@ TIERS: dict[str, Limits] = {
         most_tokens=3,
         most_in_vain=3,
         most_without_examples=3,
+        asks_again_up_to=180,
         wants_backing=False,
         refines_wrong=False,
     ),
@@ -117,7 +120,7 @@ def next_style(evidence: Evidence, limits: Limits) -> Style:
     return styles[min(evidence.attempts, len(styles) - 1)]
 
 
-def is_backed(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
+def may_be_verified(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
     """Whether more than the examples speaks for it; where the tier wants no more, that nothing speaks against it."""
     if not evidence.trusted:
         return evidence.is_settled_by_generated(candidate)
@@ -226,4 +229,6 @@ def _has_budget(evidence: Evidence, limits: Limits) -> bool:
     else:
         is_found = evidence.best is not None and evidence.meets_trusted(evidence.best)
         most = limits.most_tokens if is_found else limits.most_in_vain
+        if not is_found and limits.asks_again_up_to is not None and evidence.paid_tokens > limits.asks_again_up_to:
+            return False
     return evidence.paid_tokens < most * max(1, evidence.first_tokens)

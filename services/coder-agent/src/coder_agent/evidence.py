@@ -211,7 +211,7 @@ class Evidence:
         """Whether two thirds of the voters (two at least) do the same, and half of those that were asked are voters.
 
         More than half are enough where they came by three ways.
-        Where most fail the example, the few that meet it may do so by chance, unless the first answer is among them.
+        Where most fail the example, two that meet it may do so by chance, unless the first answer is one of them.
         The same code drawn again and again in one way may be the same mistake: one of those that agree must be other
         code or come by another way.
         Where another way leads elsewhere, two ways must lead here.
@@ -224,7 +224,8 @@ class Evidence:
         if len(ways) < 2 and any(one.way not in ways for one in self.voters):
             return False
         asked = [c for c in self.candidates if c.is_independent]
-        is_usual = 2 * votes(self.voters) >= votes(asked) or any(one.index == 0 for one in agreeing)
+        is_sure = any(one.index == 0 for one in agreeing) or len(agreeing) >= LEAST_VOTERS
+        is_usual = 2 * votes(self.voters) >= votes(asked) or is_sure
         share = votes(agreeing) / votes(self.voters)
         is_most = share >= MAJORITY or (share > 0.5 and len(ways) >= MANY_WAYS)
         return bool(company) and is_usual and is_most

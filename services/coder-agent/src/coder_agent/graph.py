@@ -31,7 +31,7 @@ from kitty_llm import LLMError
 
 Graph = CompiledStateGraph[CodingState, Means, CodingState, CodingState]
 Step = Callable[[CodingState, Means], Awaitable[CodingState]]
-STEPS = {"accept": "verify", "stop": "verify"}
+NODE_OF = {"accept": "verify", "stop": "verify"}
 LOOP = ("write_code", "write_tests", "run_tests", "split", "refine")
 MOST_STEPS = 200
 PartKind = Literal["custom", "values"]
@@ -56,7 +56,7 @@ def build_graph() -> Graph:
 def next_step(state: CodingState) -> str:
     """The name of the step that `decide` asks for."""
     action = decide(evidence_of(state), state["task"].limits)
-    return STEPS.get(action, action)
+    return NODE_OF.get(action, action)
 
 
 async def run_graph(graph: Graph, task: Task, means: Means, on_part: Callable[[PartKind, Any], None]) -> None:

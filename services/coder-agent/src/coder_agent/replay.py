@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coder_agent.candidates import Candidate, Row
 from coder_agent.confidence import confidence
-from coder_agent.decision import TIERS, Action, Limits, decide, is_backed
+from coder_agent.decision import TIERS, Action, Limits, decide, may_be_verified
 from coder_agent.evidence import Evidence
 from coder_agent.recording import Recording, from_json
 from coder_agent.state import StepTaken
@@ -98,7 +98,7 @@ def _shown(candidate: Candidate, evidence: Evidence) -> Candidate:
 def _outcome(evidence: Evidence, limits: Limits, actions: tuple[Action, ...]) -> Replayed:
     chosen = evidence.best
     meets = chosen is not None and (not evidence.trusted or evidence.meets_trusted(chosen))
-    is_settled = meets and chosen is not None and is_backed(evidence, limits, chosen)
+    is_settled = meets and chosen is not None and may_be_verified(evidence, limits, chosen)
     sure = confidence(evidence, chosen) if chosen is not None else 0.0
     index = chosen.index if chosen is not None else None
     exhausted = actions[-1] not in {"accept", "stop"}

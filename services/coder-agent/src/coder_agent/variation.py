@@ -76,9 +76,17 @@ def _changes(value: Any) -> Sequence[Change]:
             return (lambda flag: not flag,)
         case int() | float():
             # 1 is where a start or an end is missed; 0 and below are often outside of what a request is about.
-            return (lambda number: number + 1, lambda number: 1, lambda number: number * 2)
+            return (lambda number: number + 1, lambda number: 1, lambda number: number * 2, lambda number: number + 10)
         case str() if value:
-            return (str.swapcase, _with_other_case, str.title, _reversed, _without_last, _without_first)
+            return (
+                str.swapcase,
+                _with_other_case,
+                str.title,
+                _reversed,
+                _without_last,
+                _without_first,
+                _without_middle,
+            )
         case list() | tuple() if value:
             return (_reversed, _doubled, _each_changed, _without_first, _middle_swapped, _without_last, _middle_changed)
         case dict() if value:
@@ -117,6 +125,10 @@ def _without_first(sequence: Any) -> Any:
 
 def _without_last(sequence: Any) -> Any:
     return sequence[:-1]
+
+
+def _without_middle(sequence: Any) -> Any:
+    return sequence[: len(sequence) // 2] + sequence[len(sequence) // 2 + 1 :]
 
 
 def _middle_swapped(sequence: Any) -> Any:

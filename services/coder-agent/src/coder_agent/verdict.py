@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
 from coder_agent.confidence import confidence
-from coder_agent.decision import is_backed
+from coder_agent.decision import may_be_verified
 from coder_agent.evidence import Evidence
 from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
 from coder_agent.reading.examples import Reading
@@ -47,7 +47,7 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     passed = result.passed and all(passed_of(run, counting) == len(counting) for run in (chosen, final))
     idle_cases = set(counted) - set(kept)
     telling = replace(evidence, generated=[case for case in evidence.generated if case not in idle_cases])
-    verdict = _verdict(result, evidence, kept, passed=passed, backed=is_backed(telling, task.limits, chosen))
+    verdict = _verdict(result, evidence, kept, passed=passed, backed=may_be_verified(telling, task.limits, chosen))
     idle = verdict == "verified" and await _pass_without_code(sandbox, task, evidence)
     verdict = "not_verified" if idle else verdict
     found = await mutation_score(sandbox, task, delivered, chosen) if passed else None

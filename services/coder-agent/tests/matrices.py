@@ -16,9 +16,14 @@ def candidate(index, the_row=None, origin="sample", code=None):
 
 
 def evidence(*candidates, **facts):
-    """Inputs are all that any candidate was given."""
+    """Inputs are all that any candidate was given; each trusted case says something."""
     given = [name for one in candidates if one.row for name in one.row.outputs]
-    facts = {"attempts": len(candidates), "inputs": list(dict.fromkeys(given)), **facts}
+    facts = {
+        "attempts": len(candidates),
+        "telling": len(facts.get("trusted", ())),
+        "inputs": list(dict.fromkeys(given)),
+        **facts,
+    }
     return Evidence(candidates=candidates, **facts)
 
 

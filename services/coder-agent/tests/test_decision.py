@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from matrices import CRASH, candidate, evidence, gives, row
 
 from coder_agent.candidates import Check
-from coder_agent.decision import TIERS, decide, next_style, refine_target, split_input
+from coder_agent.decision import TIERS, decide, may_be_verified, next_style, refine_target, split_input
 from coder_agent.evidence import Evidence
 
 FAST, STANDARD, DEEP = TIERS["fast"], TIERS["standard"], TIERS["deep"]
@@ -67,6 +67,37 @@ def test_code_whose_inputs_are_too_few_to_compare_on_is_put_to_more_tests():
     seen = evidence(candidate(0, row("t", "", gives("1", "2"))), trusted=["t"])
     assert decide(seen, STANDARD) == "write_tests"
     assert decide(replace(seen, rounds_of_tests=1), STANDARD) == "write_code"
+
+
+def test_of_several_functions_each_must_be_defined_and_tested():
+    one, both = (
+        replace(candidate(i, row("t a", "", gives("1", "2", "3"))), names=names, code=f"def f(): return {i}\n")
+        for i, names in enumerate([("f",), ("f", "g")])
+    )
+    facts = {"trusted": ["t"], "calls": {"f": ["t"], "g": []}}
+    seen = evidence(both, replace(both, index=2, code="def f(): return 2\n"), **facts)
+    assert seen.is_backed(both)
+    assert decide(seen, STANDARD) == decide(seen, FAST) == "write_tests", "nothing calls g"
+    assert not may_be_verified(seen, FAST, both)
+    tested = replace(seen, calls={"f": ["t"], "g": ["a"]}, generated=["a"], rounds_of_tests=1)
+    assert decide(tested, STANDARD) == "accept"
+    assert evidence(one, both, **facts).best is both
+    assert decide(evidence(one, **facts, rounds_of_tests=1), STANDARD) == "write_code", "g is missing"
+    failed = replace(
+        tested, candidates=[one.with_row(row("t", "a", gives("1", "2", "3"))) for one in tested.candidates]
+    )
+    assert not may_be_verified(failed, STANDARD, failed.candidates[0])
+
+
+def test_where_nothing_tells_samples_apart_no_more_are_drawn():
+    assert decide(evidence(candidate(0, row("t")), trusted=["t"], rounds_of_tests=1), STANDARD) == "stop"
+
+
+def test_two_examples_of_which_one_is_missed_by_all_end_the_search_later_in_the_deep_tier():
+    pool = [candidate(i, row("t", "u"), code=f"def f(): return {i}\n") for i in range(10)]
+    seen = evidence(*pool[:4], trusted=["t", "u"], refinements=2)
+    assert (decide(seen, STANDARD), decide(seen, DEEP)) == ("stop", "write_code")
+    assert decide(evidence(*pool, trusted=["t", "u"], refinements=2), DEEP) == "stop"
 
 
 def test_samples_are_drawn_until_most_of_those_that_meet_the_example_agree():
@@ -138,8 +169,8 @@ def test_a_missing_package_is_avoided_once_unless_the_request_asks_for_it():
     seen = evidence(candidate(0, row("", "t", missing_modules=("numpy",), loads=False)), trusted=["t"])
     assert decide(seen, STANDARD) == "refine"
     assert decide(replace(seen, asked_for=frozenset({"numpy"})), STANDARD) == "stop"
-    assert decide(replace(seen, refinements=1), STANDARD) == "stop"
-    assert decide(seen, replace(FAST, refinements=0)) == "stop"
+    assert decide(replace(seen, refinements=1), STANDARD) == "write_code", "another sample may do without it"
+    assert decide(seen, replace(FAST, refinements=0)) == "write_code"
 
 
 def test_the_deep_tier_writes_tests_again_while_too_few_stand():
@@ -176,28 +207,34 @@ def test_refining_starts_from_the_latest_unless_it_got_worse(latest, target):
     assert refine_target(seen).index == target
 
 
+def test_refining_starts_from_a_wrong_value_rather_than_from_a_crash():
+    crash = candidate(1, CRASH, "refine")
+    assert refine_target(evidence(candidate(0, row("", "t")), crash, trusted=["t"])).index == 0
+    assert refine_target(evidence(candidate(0, CRASH), crash, trusted=["t"])).index == 1
+
+
 def test_nothing_more_is_asked_for_when_the_tokens_are_spent():
-    seen = evidence(candidate(0, row("t", "", gives("1", "2", "3"))), trusted=["t"], first_tokens=100, paid_tokens=499)
+    seen = evidence(candidate(0, row("t", "", gives("1", "2", "3"))), trusted=["t"], first_tokens=100, paid_tokens=449)
     assert decide(seen, STANDARD) == "write_code"
-    assert decide(replace(seen, paid_tokens=500), STANDARD) == "stop"
+    assert decide(replace(seen, paid_tokens=450), STANDARD) == "stop"
 
 
 def test_less_is_spent_while_nothing_meets_the_examples():
-    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=299)
-    assert decide(seen, STANDARD) == decide(replace(seen, paid_tokens=1399), DEEP) == "refine"
-    assert decide(replace(seen, paid_tokens=300), STANDARD) == decide(replace(seen, paid_tokens=1400), DEEP) == "stop"
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=274)
+    assert decide(seen, STANDARD) == decide(replace(seen, paid_tokens=1299), DEEP) == "refine"
+    assert decide(replace(seen, paid_tokens=275), STANDARD) == decide(replace(seen, paid_tokens=1300), DEEP) == "stop"
 
 
 def test_the_fast_tier_asks_again_only_after_a_short_answer():
-    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=180, paid_tokens=180)
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=200, paid_tokens=200)
     assert decide(seen, TIERS["fast"]) == "write_code"
-    assert decide(replace(seen, paid_tokens=181), TIERS["fast"]) == "stop"
+    assert decide(replace(seen, paid_tokens=201), TIERS["fast"]) == "stop"
 
 
 def test_without_examples_more_tokens_may_be_spent_because_tests_are_written_first():
     seen = evidence(candidate(0, row("a b", "c")), generated=list("abc"), rounds_of_tests=1, first_tokens=100)
-    assert decide(replace(seen, paid_tokens=799), STANDARD) == "write_code"
-    assert decide(replace(seen, paid_tokens=800), STANDARD) == "stop"
+    assert decide(replace(seen, paid_tokens=724), STANDARD) == "write_code"
+    assert decide(replace(seen, paid_tokens=725), STANDARD) == "stop"
 
 
 def test_another_opinion_on_code_that_meets_the_examples_comes_by_another_way():

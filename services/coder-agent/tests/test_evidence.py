@@ -151,9 +151,13 @@ def test_one_example_alone_is_not_backed_and_three_are():
 
 def test_one_example_and_half_of_the_models_own_tests_are_backed():
     half, few = candidate(0, row("t a b", "c d")), candidate(0, row("t a", "b c d"))
-    assert evidence(half, trusted=["t"], generated=list("abcd")).is_backed(half)
-    assert not evidence(few, trusted=["t"], generated=list("abcd")).is_backed(few)
-    assert not evidence(half, trusted=["t"], generated=["a", "b"]).is_backed(half), "two tests are too few"
+    facts = {"trusted": ["t"], "generated": list("abcd"), "rounds_of_tests": 1}
+    assert evidence(half, **facts).is_backed(half)
+    assert not evidence(few, **facts).is_backed(few)
+    assert not evidence(half, **facts | {"generated": ["a", "b"]}).is_backed(half), "two tests are too few"
+    assert not evidence(half, **facts | {"rounds_of_tests": 0}).is_backed(half), (
+        "values asked for in splits do not count"
+    )
 
 
 def test_two_thirds_of_those_that_meet_the_examples_must_agree():
@@ -351,6 +355,20 @@ def test_weights_are_shares_and_a_dropped_case_never_stands(table):
     seen = seen_of(table)
     assert all(0 <= weight <= 1 for weight in seen.weights.values())
     assert set(seen.standing) == {case for case, weight in seen.weights.items() if weight}
+
+
+def test_what_is_written_again_does_not_contradict_a_generated_case():
+    """A fizzbuzz without its third line was written twice, in two ways, and the case that told so was dropped."""
+    same = "def f(x): return x\n"
+    pool = [candidate(i, row("a b c", "d", gives("1", "2", "3")), code=same) for i in range(3)]
+    pool = [replace(one, style=style) for one, style in zip(pool, ["plain", "because", "steps"], strict=True)]
+    seen = evidence(*pool[:2], generated=list("abcd"))
+    assert (seen.standing, seen.is_settled_by_generated(pool[0])) == (list("abcd"), False)
+    assert evidence(*pool, generated=list("abcd")).standing == list("abc"), "three ways are enough"
+    other = replace(pool[1], code="def f(y): return y\n")
+    assert evidence(pool[0], other, generated=list("abcd")).standing == list("abc")
+    passes = candidate(3, row("a b c d", "", gives("1", "2", "9")))
+    assert evidence(*pool[:2], passes, generated=list("abcd")).standing == list("abcd"), "it is not against the case"
 
 
 def test_groups_that_give_no_value_are_not_what_to_choose_between():

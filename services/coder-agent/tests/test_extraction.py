@@ -340,6 +340,11 @@ def test_code_may_hold_the_tags_of_thinking_in_quotes(tag, quote):
     assert extract_module(f"<think>split?</think>\n```python\n{code}```", "last").code == code
 
 
+def test_a_comment_may_name_the_tags_of_thinking():
+    code = "# drop everything up to </think> first\ndef last(text):\n    return text\n"
+    assert extract_module(f"```python\n{code}```", "last").code == code
+
+
 ELIF = "def f(x):\n    if x == -1:\n        return 0\n" + "    elif x:\n        return\n" * 3000
 SLOW = {
     "elif": ELIF[:30_000],

@@ -56,9 +56,9 @@ async def test_the_callers_own_file_is_scored_too(sandbox):
 async def test_cases_that_a_stub_meets_are_dropped_and_the_others_kept(sandbox):
     checks = suite("assert larger(1, 3) == 3", "assert larger(0, 0) is None", "assert larger(5, 1) == 5")
     names = [name for name, _ in checks.cases]
-    kept = await fail_on_stubs(sandbox, TASK, checks, names, "larger")
+    kept = await fail_on_stubs(sandbox, TASK, checks, names, ["larger"])
     assert [dict(checks.cases)[name].check for name in kept] == [checks.cases[0][1].check, checks.cases[2][1].check]
-    assert await fail_on_stubs(sandbox, TASK, checks, [], "larger") == []
+    assert await fail_on_stubs(sandbox, TASK, checks, [], ["larger"]) == []
 
 
 def test_of_the_models_cases_those_count_that_pass_or_where_nothing_else_decides_those_that_stand():

@@ -370,9 +370,57 @@ def test_the_value_of_a_helper_is_asked_for_where_the_example_calls_it(start):
         return left.pop(0) if len(left) > 1 else left[0]
 
     agent, model = start(answer)
-    answer = agent.generate("Write `total(xs)` that adds what `more(n)` gives for each. more(1) == 2").json()
+    answer = agent.generate(
+        "Write `total(xs)` that adds what `more(n)` gives for each. more(1) == 2 and total([1]) == 2"
+    ).json()
     assert [one.prefill for one in model.generations if one.prefill.endswith("==")] == ["```python\nassert more(2) =="]
     assert answer["evidence"]["generated_written"] == 1
+
+
+def test_of_several_functions_each_is_defined_and_tested_before_it_is_verified(start):
+    inc, dec = "def inc(n):\n    return n + 1\n", "def dec(n):\n    return n - 1\n"
+    checks = "1) == 2\nassert dec(1) == 0\nassert dec(5) == 4\nassert inc(4) == 5\n"
+    request = "Write two functions `inc(n)` and `dec(n)`. inc(2) == 3"
+    agent, model = start(coder(f"```python\n{inc}```", f"```python\n{inc}\n\n{dec}```", checks=checks))
+    answer = agent.generate(request).json()
+    assert answer["verdict"] == "verified"
+    assert "def dec" in answer["code"]
+    assert "assert dec(5) == 4" in answer["tests"]
+    assert any("`inc(n)`, `dec(n)`" in one.messages[-2]["content"] for one in model.generations)
+    agent, _ = start(coder(f"```python\n{inc}```", checks=checks))
+    assert agent.generate(request).json()["verdict"] == "not_verified"
+
+
+@pytest.mark.parametrize(
+    ("request_text", "asks"),
+    [
+        ("Write add(a, b) using requests", True),
+        ("Write add(a, b) with `requests`", True),
+        ("import requests and write add(a, b)", True),
+        ("Write add(a, b) that counts requests", False),
+        ("Write add(a, b), the sum of all requests", False),
+    ],
+)
+def test_a_word_that_is_a_package_too_is_not_asked_for(start, request_text, asks):
+    lacks = "```python\nimport requests\n\n\ndef add(a, b):\n    return a + b\n```"
+    agent, _ = start(coder(lacks, RIGHT))
+    answer = agent.generate(f"{request_text}. add(1, 2) == 3", tier="fast").json()
+    assert (answer["verdict"] == "verified") is not asks
+
+
+def test_an_answer_without_code_does_not_use_up_what_may_be_spent(start):
+    wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
+    agent, _ = start(coder("Adding is done with a plus sign. " * 40, *wrong))
+    assert agent.generate(REQUEST).json()["refinement_count"] > 0
+
+
+def test_a_value_that_the_model_has_stated_is_not_asked_for_again(start):
+    codes = ["return a + b if a != 2 else 9", "return a * b + 1 if a != 2 else 9", "return a * b + 1"]
+    left = [f"```python\ndef add(a, b):\n    {code}\n```" for code in codes]
+    agent, model = start(coder(*left, checks="2, 2) == 4\n"))
+    agent.generate("Write add(a, b), the sum of two numbers.")
+    asked = [one.prefill for one in model.generations if one.prefill.endswith("==")]
+    assert "```python\nassert add(2, 2) ==" not in asked
 
 
 def test_groups_of_samples_that_part_are_told_apart_by_asking_for_one_value(start):

@@ -13,7 +13,23 @@ from coder_agent.state import StepTaken
 def recording(job_id, right=None):
     steps = (StepTaken("write_code", 100, (0, 1)), StepTaken("run_tests", inputs=()))
     pool = (candidate(0, row("t u v")),)
-    return Recording(job_id, "standard", 2, ("t", "u", "v"), (), False, pool, steps, "verified", 0, right)
+    return Recording(
+        job_id,
+        "standard",
+        refinements=2,
+        trusted=("t", "u", "v"),
+        properties=(),
+        has_caller_tests=False,
+        telling=3,
+        calls={"f": ("t",)},
+        asked_for=("numpy",),
+        runs_code=True,
+        candidates=pool,
+        steps=steps,
+        verdict="verified",
+        delivered=0,
+        right=right,
+    )
 
 
 def test_what_is_saved_is_read_back_and_nobody_else_may_read_it(tmp_path):
@@ -59,7 +75,7 @@ def test_what_is_no_recording_is_named_with_its_line(tmp_path, capsys):
     (tmp_path / "odd.json").write_text('{"version": 99}\n')
     assert main([str(tmp_path)]) == 2
     assert "odd.json:1: a recording of version 99" in capsys.readouterr().err
-    (tmp_path / "odd.json").write_text('{"version": 1}\n')
+    (tmp_path / "odd.json").write_text('{"version": 2}\n')
     assert main([str(tmp_path)]) == 2
     assert "incomplete" in capsys.readouterr().err
     (tmp_path / "odd.json").write_text("[]\n")

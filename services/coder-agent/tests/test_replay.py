@@ -13,6 +13,9 @@ REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 WRONG = "```python\ndef add(a, b):\n    return a - b\n```"
 CRASH = "```python\ndef add(a, b):\n    return a + c\n```"
+NEEDS = "```python\nimport numpy\n\n\ndef add(a, b):\n    return numpy.add(a, b)\n```"
+SEVERAL = "Write two functions add(a, b) and sub(a, b). add(1, 2) == 3"
+BOTH = f"{RIGHT.removesuffix('```')}\n\ndef sub(a, b):\n    return a - b\n```"
 CHECKS = "1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 0\nassert add(10, 20) == 31\n"
 
 
@@ -47,6 +50,10 @@ def recorded(start, tmp_path):
         (REQUEST, [WRONG, CRASH, RIGHT], "standard"),
         (REQUEST, [WRONG], "standard"),
         (REQUEST, ["no code", RIGHT], "standard"),
+        (REQUEST, ["no code", WRONG, RIGHT], "standard"),
+        (REQUEST, [NEEDS, NEEDS, RIGHT], "standard"),
+        (f"{REQUEST} using numpy", [NEEDS], "standard"),
+        (SEVERAL, [RIGHT, BOTH], "standard"),
         (REQUEST, [WRONG, CRASH, WRONG, RIGHT], "deep"),
         ("Write add(a, b), the sum.", [RIGHT], "standard"),
         ("Write add(a, b), the sum.", [WRONG, RIGHT, CRASH], "standard"),
@@ -67,7 +74,7 @@ def test_a_record_survives_json(recorded):
     assert from_json(json.loads(json.dumps(to_json(recording)))) == recording
 
 
-@pytest.mark.parametrize(("model", "settled", "right"), [("0.5b", 16, 19), ("1.5b", 16, 17)])
+@pytest.mark.parametrize(("model", "settled", "right"), [("0.5b", 15, 19), ("1.5b", 15, 17)])
 def test_on_real_recordings_no_settled_answer_is_wrong_and_no_fewer_are_settled(model, settled, right):
     """Twenty easy requests (evals/easy.jsonl, tier standard) as each built-in model answered them."""
     recordings = list(read_recordings([RECORDINGS / f"easy-{model}.jsonl"]))

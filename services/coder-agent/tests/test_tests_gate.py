@@ -10,7 +10,7 @@ from coder_agent.tests_gate import Suite, read_cases, render_tests, stub_file, s
 
 
 def checks(text, entry="f", request=""):
-    return [case.check for case in read_cases(text, entry, read_request(request).examples, most=10)]
+    return [case.check for case in read_cases(text, [entry], read_request(request).examples, most=10)]
 
 
 def test_a_torn_line_costs_only_itself():
@@ -31,7 +31,7 @@ def test_what_was_only_thought_is_not_read():
 
 def test_no_more_than_asked_for_is_read():
     written = "\n".join(f"assert f({number}) == 0" for number in range(9))
-    assert len(read_cases(written, "f", (), most=4)) == 4
+    assert len(read_cases(written, ["f"], (), most=4)) == 4
 
 
 def test_raises_blocks_are_read():
@@ -56,6 +56,35 @@ def test_calls_with_another_number_of_arguments_than_the_examples_are_dropped():
     assert len(checks(written)) == 4
 
 
+def test_a_test_function_that_only_wants_an_error_is_read():
+    written = "def test_pop():\n    s = Stack()\n    with pytest.raises(IndexError):\n        s.pop()\n"
+    assert len(read_cases(written, ["Stack"], (), 6, "class")) == 1
+
+
+def test_cases_of_each_of_several_functions_are_read_and_told_apart():
+    cases = read_cases("assert f(1) == 2\nassert g(1) == 3\nassert h(1) == 4\nassert f(2) == g(1)", ["f", "g"], (), 6)
+    suite = Suite().extended(cases)
+    assert suite.calls_of(["f", "g", "h"]) == {"f": ["f_1"], "g": ["g_1"], "h": []}
+    names = {}
+    exec(compile(stub_file(suite, ["f", "g"]), "test_stubs.py", "exec"), names)  # noqa: S102
+    assert names["kept"]() == ["f_1", "g_1"]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "telling"),
+    [
+        ("f(1) == 2, f(2) == 3 and f(3) == 4", 3),
+        ("f(1) == True, f(2) == True and f(3) == True", 1),
+        ("f(1) == True, f(2) == True and f(3) == False", 3),
+        ("f(1) == 2, g(1) == 3 and h(1) == 4", 1),
+        ("f(-1) raises ValueError and f(-2) raises ValueError", 1),
+        ("Write f.", 0),
+    ],
+)
+def test_examples_say_something_where_a_function_has_several_that_differ(request_text, telling):
+    assert Suite().extended(read_request(request_text).examples).telling == telling
+
+
 def test_an_import_inside_a_test_is_dropped_and_the_test_kept():
     written = "def test_x():\n    from solution import f\n    import math\n    x = f(1)\n    assert math.fabs(x) == 2\n"
     assert checks(written) == ["import math\nx = f(1)\nassert math.fabs(x) == 2"]
@@ -67,7 +96,7 @@ def test_a_number_too_long_for_python_to_write_costs_only_its_line():
 
 def test_the_delivered_file_is_readable_and_compiles():
     suite = Suite().extended([*read_request("f(-1) raises ValueError. f('a') == 'b'").examples])
-    suite = suite.extended(read_cases("assert f('c') == '''x\ny'''", "f", (), most=3))
+    suite = suite.extended(read_cases("assert f('c') == '''x\ny'''", ["f"], (), most=3))
     text = render_tests(suite, "solution", "f")
     assert text.startswith("import pytest\n\nfrom solution import f\n")
     assert "# Stated in the request.\ndef test_f_minus_1_raises_valueerror():" in text
@@ -83,9 +112,9 @@ def test_names_are_unique():
 
 def passed_on_stubs(text):
     """Runs the stub file in this process: the cases here are harmless."""
-    suite = Suite().extended(read_cases(text, "f", (), most=9))
+    suite = Suite().extended(read_cases(text, ["f"], (), most=9))
     namespace = {}
-    exec(compile(stub_file(suite, "f"), "test_stubs.py", "exec"), namespace)  # noqa: S102
+    exec(compile(stub_file(suite, ["f"]), "test_stubs.py", "exec"), namespace)  # noqa: S102
     passed = []
     for name, test in namespace.items():
         if name.startswith("test_"):
@@ -122,7 +151,7 @@ def test_cases_that_a_function_which_always_raises_satisfies_count_for_nothing(e
 
 
 def test_what_was_not_reached_has_shown_nothing():
-    suite = Suite().extended(read_cases("assert f(1) == 2", "f", (), most=9))
+    suite = Suite().extended(read_cases("assert f(1) == 2", ["f"], (), most=9))
     assert survivors(suite, ["case__f_1"]) == []
 
 
@@ -132,14 +161,14 @@ def test_everything_the_cases_use_is_imported():
 
 
 def test_a_check_of_a_generator_looks_at_what_it_yields_and_one_of_a_coroutine_at_what_it_returns():
-    yields = read_cases("assert countdown(3) == [3, 2, 1]", "countdown", [], 6, "generator")
+    yields = read_cases("assert countdown(3) == [3, 2, 1]", ["countdown"], [], 6, "generator")
     assert [case.check for case in yields] == ["assert list(countdown(3)) == [3, 2, 1]"]
-    returns = read_cases("assert fetch(3) == 4", "fetch", [], 6, "async")
+    returns = read_cases("assert fetch(3) == 4", ["fetch"], [], 6, "async")
     assert [case.check for case in returns] == ["import asyncio\nassert asyncio.run(fetch(3)) == 4"]
 
 
 def test_of_a_text_that_was_cut_off_the_whole_functions_are_read():
     whole = "def test_first():\n    c = Counter()\n    c.add(2)\n    assert c.total == 2\n"
     text = f"{whole}\n\ndef test_torn():\n    c = Counter("
-    (case,) = read_cases(text, "Counter", [], 6)
+    (case,) = read_cases(text, ["Counter"], [], 6)
     assert "c.add(2)" in case.check

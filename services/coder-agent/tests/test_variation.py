@@ -16,6 +16,8 @@ from coder_agent.variation import MOST_CALLS, varied_calls
         ("f('ab')", "f('ab AB')"),
         ("f('1.25')", "f('1.2')"),
         ("f(True)", "f(False)"),
+        ("f({2, 3})", "f({3})"),
+        ("f([3, 1], reverse=True)", "f([1, 3], reverse=True)"),
         ("f([3, 1])", "f([1, 3])"),
         ("f([1, 2, 3, 4])", "f([1, 3, 2, 4])"),
         ("f([1, 2, 3])", "f([1, 3, 3])"),
@@ -42,6 +44,8 @@ def test_one_argument_is_changed_at_a_time(call, variant):
         ("f([5, 6], [1, 2])", "f([6], [2])"),
         ("f([5, 6], [1, 2])", "f([6, 5], [1, 2])"),
         ("f([5, 6], 7)", "f([6], 7)"),
+        ("f('kitten', 'sitter')", "f('kitte', 'sitte')"),
+        ("f('kitten', 'sit')", "f('kitte', 'sit')"),
     ],
 )
 def test_what_goes_with_a_sequence_is_kept_in_step(call, variant):

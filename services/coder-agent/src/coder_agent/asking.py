@@ -31,8 +31,8 @@ def _to_define(task: Task, reading: Reading) -> str | None:
     """What the module must define, as code: all of it where more than one thing is asked for."""
     if reading.kind == "class":
         return f"class {reading.entry}"
-    if len(reading.names) > 1 and reading.entry in reading.names:
-        return "`, `".join(signature(task.request, name) or name for name in reading.names)
+    if len(reading.to_define) > 1:
+        return "`, `".join(signature(task.request, name) or name for name in reading.to_define)
     return reading.signature or reading.entry
 
 

@@ -50,6 +50,6 @@ def _company(evidence: Evidence, candidate: Candidate) -> float:
     if evidence.is_constant(candidate):
         return CONSTANT
     supporters = len(evidence.supporters(candidate))
-    samples = sum(c.origin == "sample" for c in evidence.candidates)
-    share = (supporters + 1) / max(1, samples) if supporters or samples == 1 else 0.0
+    asked = sum(c.is_independent for c in evidence.candidates)
+    share = (supporters + 1) / max(1, asked) if supporters or asked == 1 else 0.0
     return AGREEING_SHARE * (share - 0.5) + SUPPORTER * min(supporters, MOST_COUNTED)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from coder_agent.candidates import Candidate, Style, passed_of
-from coder_agent.evidence import LEAST_GENERATED, LEAST_INPUTS, Evidence
+from coder_agent.evidence import ENOUGH_TO_SUSPECT, LEAST_GENERATED, LEAST_INPUTS, LEAST_VOTERS, Evidence
 
 Action = Literal["write_code", "write_tests", "run_tests", "refine", "split", "accept", "stop"]
 
@@ -39,6 +39,8 @@ class Limits:
     """The same where the request gives no example: checks must be written first, often dearer than the code."""
     asks_again_up_to: int | None = None
     """A bound in tokens as well while no candidate meets the examples: nothing is asked for after a long answer."""
+    suspects_after: int = ENOUGH_TO_SUSPECT
+    """Samples that must all fail one of several examples before the search is given up for it."""
     refinements: int = 2
     """CODER_REFINE_PASSES or `max_refinements` of the request say how many."""
     splits: int = 0
@@ -63,7 +65,7 @@ TIERS: dict[str, Limits] = {
         most_tokens=3,
         most_in_vain=3,
         most_without_examples=3,
-        asks_again_up_to=180,
+        asks_again_up_to=200,
         wants_backing=False,
         refines_wrong=False,
     ),
@@ -71,18 +73,19 @@ TIERS: dict[str, Limits] = {
         styles=("plain", "again", "again", "because", *(("again", "again", "again", "steps") * 2)),
         opinions=("plain", "because", "again", "steps", *(("again", "again", "because", "again") * 2)),
         rounds_of_tests=1,
-        most_tokens=5,
-        most_in_vain=3,
-        most_without_examples=8,
+        most_tokens=4.5,
+        most_in_vain=2.75,
+        most_without_examples=7.25,
         splits=1,
     ),
     "deep": Limits(
         styles=("plain", *(("again", "again", "because", "again", "again", "steps") * 5)),
         opinions=("plain", "because", "again", "steps", *(("again", "again", "because") * 9)),
         rounds_of_tests=2,
-        most_tokens=14,
-        most_in_vain=14,
-        most_without_examples=20,
+        most_tokens=13,
+        most_in_vain=13,
+        most_without_examples=18,
+        suspects_after=10,
         splits=3,
     ),
 }
@@ -105,7 +108,7 @@ def decide(evidence: Evidence, limits: Limits) -> Action:
         return "run_tests"
     if chosen.row and chosen.row.missing_modules:
         may_do_without = evidence.refinements < min(1, limits.refinements) and not evidence.asked_for
-        return "refine" if may_do_without else "stop"
+        return "refine" if may_do_without else "stop" if evidence.asked_for else _sample_or_stop(evidence, limits)
     if evidence.trusted:
         return _decide_by_trusted(evidence, limits, chosen)
     return _decide_by_generated(evidence, limits, chosen)
@@ -122,6 +125,8 @@ def next_style(evidence: Evidence, limits: Limits) -> Style:
 
 def may_be_verified(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
     """Whether more than the examples speaks for it; where the tier wants no more, that nothing speaks against it."""
+    if evidence.unproved(candidate):
+        return False
     if not evidence.trusted:
         return evidence.is_settled_by_generated(candidate)
     if limits.wants_backing:
@@ -130,14 +135,16 @@ def may_be_verified(evidence: Evidence, limits: Limits, candidate: Candidate) ->
 
 
 def refine_target(evidence: Evidence) -> Candidate | None:
-    """The candidate a refinement starts from: the latest where it is no worse than the best, else the best."""
-    if not evidence.candidates:
+    """The candidate a refinement starts from: of those that are no worse than the best the latest.
+
+    Rather one that gives a wrong value than one that crashes, because there is more to say of it.
+    """
+    chosen = evidence.best
+    if chosen is None:
         return None
-    latest, chosen = evidence.candidates[-1], evidence.best
     count = [*evidence.trusted, *evidence.properties, *evidence.standing]
-    if chosen is None or passed_of(latest, count) >= passed_of(chosen, count):
-        return latest
-    return chosen
+    as_good = [c for c in evidence.candidates if passed_of(c, count) >= passed_of(chosen, count)]
+    return max(as_good, key=lambda c: (c.row is not None and not c.row.only_crashes, c.index))
 
 
 def split_input(evidence: Evidence) -> str | None:
@@ -155,22 +162,29 @@ def split_input(evidence: Evidence) -> str | None:
 
 def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:
     if not evidence.meets_trusted(chosen):
-        if evidence.suspects and passed_of(chosen, evidence.trusted) + len(evidence.suspects) == len(evidence.trusted):
+        is_hopeless = passed_of(chosen, evidence.trusted) + len(evidence.suspects) == len(evidence.trusted)
+        if evidence.suspects and is_hopeless and _samples(evidence) >= limits.suspects_after:
             return "stop"
-        crashes = chosen.row is not None and chosen.row.only_crashes
+        target = refine_target(evidence)
+        crashes = target is not None and target.row is not None and target.row.only_crashes
         is_worth_it = (crashes or limits.refines_wrong) and _may_refine(evidence, limits)
         return "refine" if is_worth_it else _sample_or_stop(evidence, limits)
+    may_write_tests = evidence.rounds_of_tests < limits.rounds_of_tests
+    if evidence.unproved(chosen):
+        return "write_tests" if may_write_tests else _sample_or_stop(evidence, limits)
     if evidence.has_caller_tests or not limits.wants_backing or evidence.is_backed(chosen):
         return "accept"
     if _wants_split(evidence, limits):
         return "split"
-    if not _can_be_supported(evidence, chosen) and evidence.rounds_of_tests < limits.rounds_of_tests:
+    if not _can_be_supported(evidence, chosen) and may_write_tests:
         return "write_tests"
+    if not evidence.inputs and not evidence.generated:
+        return "stop"  # nothing tells samples apart
     return _sample_or_stop(evidence, limits)
 
 
 def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:
-    if evidence.is_settled_by_generated(chosen):
+    if may_be_verified(evidence, limits, chosen):
         return "accept"
     crashes = chosen.row is not None and chosen.row.only_crashes
     fails_half = passed_of(chosen, evidence.generated) * 2 <= len(evidence.generated) and bool(evidence.generated)
@@ -180,6 +194,8 @@ def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) 
         return "stop"  # nothing tells samples apart
     if len(evidence.standing) < LEAST_GENERATED and evidence.rounds_of_tests < limits.rounds_of_tests:
         return "write_tests"
+    if len(evidence.generated) < LEAST_GENERATED and len(evidence.voters) >= LEAST_VOTERS:
+        return "stop"  # so few tests prove nothing, however many samples agree
     if _wants_split(evidence, limits):
         return "split"
     return _sample_or_stop(evidence, limits)

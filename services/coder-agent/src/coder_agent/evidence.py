@@ -10,8 +10,8 @@ case that most of them contradict is dropped.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from coder_agent.candidates import Candidate, passed_of
@@ -20,6 +20,8 @@ LEAST_VOTERS = 3
 """Samples that a majority against a generated case needs; two that agree may share one mistake."""
 LEAST_WAYS = 2
 """Different ways among the voters that also suffice, where they are fewer than LEAST_VOTERS."""
+LEAST_FORMS = 2
+"""Different codes that it needs as well, or the same by MANY_WAYS."""
 MAJORITY = 2 / 3
 """Share of the votes that those that agree must have."""
 MANY_WAYS = 3
@@ -54,7 +56,7 @@ class Evidence:
     splits: int = 0
     """How often the model was asked for the value on which the leading groups part."""
     asked: Sequence[str] = ()
-    """The inputs it was asked about."""
+    """The inputs it was asked about, and the calls of its own cases."""
     paid_tokens: int = 0
     """Prompt tokens computed and tokens generated so far."""
     first_tokens: int = 0
@@ -64,19 +66,33 @@ class Evidence:
     has_caller_tests: bool = False
     asked_for: frozenset[str] = frozenset()
     """Packages the sandbox lacks that the request itself asks for."""
+    telling: int = 0
+    """How many of the trusted cases say something (`Suite.telling`)."""
+    calls: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Where several functions are asked for, the case ids that call each of them."""
 
     @cached_property
     def best(self) -> Candidate | None:
-        """The candidate to deliver: it loads, passes the most trusted cases, then properties, then has the best score.
+        """The candidate to deliver: it loads, defines the most of what was asked for, passes the most trusted cases,
+        then properties, then has the best score.
 
         Of equal ones the first answer, then the form written most often, then the shorter, then the earlier.
         """
 
-        def rank(candidate: Candidate) -> tuple[bool, int, int, float, bool, int]:
+        def rank(candidate: Candidate) -> tuple[bool, int, int, int, float, bool, int]:
             loads = candidate.row is not None and candidate.row.loads
+            defined = sum(name in candidate.names for name in self.calls)
             trusted, stated = passed_of(candidate, self.trusted), passed_of(candidate, self.properties)
             is_first = candidate.index == 0
-            return loads, trusted, stated, round(self.score(candidate), 6), is_first, self._forms[candidate.form]
+            return (
+                loads,
+                defined,
+                trusted,
+                stated,
+                round(self.score(candidate), 6),
+                is_first,
+                self._forms[candidate.form],
+            )
 
         return max(self.candidates, key=lambda c: (*rank(c), -len(c.code), -c.index), default=None)
 
@@ -109,16 +125,18 @@ class Evidence:
 
     @cached_property
     def weights(self) -> dict[str, float]:
-        """By generated case, the share of the voters' agreement that stands behind it; 0 where most are against it,
-        1 where too few voted to judge."""
+        """By generated case, the share of the voters' agreement that stands behind it, 1 where too few voted to judge.
+
+        0 where most are against it and these are different codes: what is written again repeats its mistake.
+        """
         shares = {c.index: votes([c]) + self.agreement(c) for c in self.voters}
         whole = sum(shares.values())
         can_judge = len(self.voters) >= LEAST_VOTERS or len({one.way for one in self.voters}) >= LEAST_WAYS
         weights: dict[str, float] = {}
         for case in self.generated:
-            behind = sum(shares[c.index] for c in self.voters if passed_of(c, [case]))
-            share = behind / whole if whole else 1.0
-            weights[case] = 1.0 if not can_judge else 0.0 if share < 0.5 else share
+            against = [c for c in self.voters if not passed_of(c, [case])]
+            share = 1 - sum(shares[c.index] for c in against) / whole if whole else 1.0
+            weights[case] = 1.0 if not can_judge else share if share >= 0.5 else 0.0 if _differ(against) else 0.5
         return weights
 
     @property
@@ -202,10 +220,21 @@ class Evidence:
         """
         if self.is_outvoted(candidate) or not self.meets_stated(candidate):
             return False
-        if self.has_caller_tests or len(self.trusted) >= ENOUGH_TRUSTED or self._has_majority(candidate):
+        if self.has_caller_tests or self.telling >= ENOUGH_TRUSTED or self._has_majority(candidate):
             return True
-        enough = len(self.generated) >= LEAST_GENERATED and not self.is_constant(candidate)
-        return enough and passed_of(candidate, self.generated) * 2 >= len(self.generated)
+        enough = self.rounds_of_tests and len(self.generated) >= LEAST_GENERATED and not self.is_constant(candidate)
+        return bool(enough) and passed_of(candidate, self.generated) * 2 >= len(self.generated)
+
+    def unproved(self, candidate: Candidate) -> list[str]:
+        """Of several functions that are asked for, those it does not define, or that no case which counts calls: a
+        trusted one, or the model's of which it passes half.
+        """
+        return [name for name, cases in self.calls.items() if not self._is_proved(candidate, name, cases)]
+
+    def _is_proved(self, candidate: Candidate, name: str, cases: Sequence[str]) -> bool:
+        own = [case for case in cases if case not in self.trusted]
+        is_called = len(own) < len(cases) or (bool(own) and 2 * passed_of(candidate, own) >= len(own))
+        return name in candidate.names and is_called
 
     def _has_majority(self, candidate: Candidate) -> bool:
         """Whether two thirds of the voters (two at least) do the same, and half of those that were asked are voters.
@@ -244,6 +273,11 @@ class Evidence:
     @cached_property
     def _forms(self) -> Counter[str]:
         return Counter(candidate.form for candidate in self.candidates)
+
+
+def _differ(candidates: Sequence[Candidate]) -> bool:
+    """Whether they are LEAST_FORMS different codes, or came by MANY_WAYS."""
+    return len({c.form for c in candidates}) >= LEAST_FORMS or len({c.way for c in candidates}) >= MANY_WAYS
 
 
 def votes(candidates: Iterable[Candidate]) -> int:

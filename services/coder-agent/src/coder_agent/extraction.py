@@ -18,8 +18,8 @@ from coder_agent.source_text import parse
 __all__ = ["Module", "extract_module", "parse", "strip_thinking"]
 
 THINKING = re.compile(r"^[ \t]*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE | re.MULTILINE)
-END_OF_THINKING = re.compile(r"(?<!['\"\\])</think(?:ing)?>(?!['\"\\])", re.IGNORECASE)
-"""Code may hold the tags too, in quotes."""
+END_OF_THINKING = re.compile(r"^[^#\n]*(?<!['\"\\])</think(?:ing)?>(?!['\"\\])", re.IGNORECASE | re.MULTILINE)
+"""Code may hold the tags too, in quotes and in comments."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,14 @@ class Module:
     names: tuple[str, ...]
 
 
-def extract_module(text: str, entry: str | None = None) -> Module | None:
+def extract_module(text: str, entry: str | None = None, *, has_alias: bool = True) -> Module | None:
     """The best module in `text`, or None when there is no code in it.
 
     Args:
         text: the model's answer, with the prefilled fence left out or in.
         entry: the name the module must define. When nothing binds it and exactly one public function is there, that
             function gets the name as an alias.
+        has_alias: whether it may.
     """
     text = strip_thinking(text).replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "").lstrip("\ufeff")
     blocks = sorted(find_blocks(text, entry), key=lambda block: block.rank, reverse=True)
@@ -45,7 +46,7 @@ def extract_module(text: str, entry: str | None = None) -> Module | None:
         others = (belonging(block.parts, entry) for block in blocks if block is not best)
         module = _joined(_supplied(parts, others), parts)
         if module is not None:
-            return _with_alias(module, parts, entry)
+            return _with_alias(module, parts, entry) if has_alias else module
     return None
 
 

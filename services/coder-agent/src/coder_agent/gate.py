@@ -18,11 +18,13 @@ MOST_MUTANTS_OF_FILES = 8
 MUTANT_SEC = 1.0
 
 
-async def fail_on_stubs(sandbox: Sandbox, task: Task, suite: Suite, cases: Sequence[str], entry: str) -> list[str]:
-    """Those of `cases` that fail on stubs of `entry`; none where a stub meets all of them."""
+async def fail_on_stubs(
+    sandbox: Sandbox, task: Task, suite: Suite, cases: Sequence[str], names: Sequence[str]
+) -> list[str]:
+    """Those of `cases` that fail on stubs of `names`; none where a stub meets all of them."""
     if not cases:
         return []
-    text = stub_file(suite.only(cases), entry)
+    text = stub_file(suite.only(cases), names)
     brief = replace(task, timeout_sec=min(task.timeout_sec, STUBS_WITHIN_SEC))
     result = await sandbox.run(sandbox_run(brief, "", {"test_stubs.py": text}))
     passed = [case.id.partition("::test_")[2] for case in result.cases if case.outcome == "passed"]

@@ -212,7 +212,7 @@ class Jobs:
         self._count(progress.state, outcome, seconds)
         if progress.state.get("candidates"):
             evidence = evidence_of(progress.state)
-            self._journal.save(record(ids.job_id, progress.state, evidence.trusted, evidence.properties))
+            self._journal.save(record(ids.job_id, progress.state, evidence))
         log.info("job_finished", job_id=ids.job_id, verdict=outcome, seconds=round(seconds, 2))
 
     def _count(self, state: CodingState, outcome: str, seconds: float) -> None:

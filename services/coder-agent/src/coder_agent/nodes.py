@@ -10,8 +10,9 @@ from coder_agent.decision import next_style, refine_target, split_input
 from coder_agent.entry import settled, with_tested_name
 from coder_agent.extraction import Module, extract_module
 from coder_agent.failures import failures, wrong_value
-from coder_agent.gathering import evidence_of, inputs_of, paid
+from coder_agent.gathering import evidence_of, inputs_of, spent
 from coder_agent.means import Means
+from coder_agent.reading.cases import called_names
 from coder_agent.reading.examples import Reading, read_request
 from coder_agent.reading.properties import read_properties
 from coder_agent.runs import run_candidates
@@ -86,15 +87,19 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
         means.emit({"type": "code_complete", "code": "", "candidate": len(candidates), "error": str(error)})
         return CodingState(attempts=attempt + 1)
     text = lead + answer.text if prompt.prefill else answer.text
-    if candidates and answer.finish_reason == "length":
+    is_torn = bool(candidates) and answer.finish_reason == "length"
+    if is_torn:
         text = without_last_statement(text)
-    found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
+    found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry, has_alias=not is_torn)
     if found is not None:
         candidates = (*candidates, _candidate(found, len(candidates), "sample", answer, style))
     means.emit({"type": "code_complete", "code": found.code if found else "", "candidate": len(state["candidates"])})
     update = CodingState(candidates=candidates, attempts=attempt + 1, usage=usage)
-    if found is not None and not state["first_tokens"]:
-        update["first_tokens"] = paid(usage) - paid(state["usage"])
+    if attempt == 0:
+        # A continued answer finds its own beginning in the cache.
+        update["first_cached"] = answer.usage.cached_tokens if answer.usage.calls == 1 else 0
+        update["first_tokens"] = spent(state | update)
+    if found is not None and not state["first_length"]:
         update["first_length"] = answer.usage.completion_tokens
     return update
 
@@ -118,10 +123,10 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
     rounds = state["rounds_of_tests"]
     update = CodingState(rounds_of_tests=rounds + 1)
     if reading.entry is not None:
-        signature = reading.signature or f"{reading.entry}(...)"
-        asked = prompts.tests_prompt(
-            brief_of(task, reading), reading.entry, signature, CHECKS_ASKED_FOR, is_class=reading.is_class
-        )
+        brief = brief_of(task, reading)
+        several = brief.signature if len(reading.to_define) > 1 else None
+        signature = several or reading.signature or f"{reading.entry}(...)"
+        asked = prompts.tests_prompt(brief, reading.entry, signature, CHECKS_ASKED_FOR, is_class=reading.is_class)
         sampling = Sampling(
             temperature=TESTS_TEMPERATURE if rounds == 0 else LATER_TEMPERATURE,
             seed=1000 + rounds,
@@ -137,7 +142,7 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
         lead = asked.prefill.removeprefix(prompts.FENCE)
         text = with_lead(answer.text, lead)
         written = await asyncio.to_thread(
-            read_cases, text, reading.entry, reading.examples, CHECKS_ASKED_FOR, reading.kind
+            read_cases, text, reading.to_define, reading.examples, CHECKS_ASKED_FOR, reading.kind
         )
         update["usage"] = usage
         update["suite"] = await asyncio.to_thread(_with_stated, state["suite"].extended(written), task, reading)
@@ -151,7 +156,7 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
 async def run_tests(state: CodingState, means: Means) -> CodingState:
     """Run every candidate that has not been run on the cases and inputs as they are now, equal code once."""
     task, suite = state["task"], state["suite"]
-    inputs = inputs_of(suite)
+    inputs = inputs_of(suite, state["inputs"])
     by_code = {c.code: c.row for c in state["candidates"] if c.row is not None}
     waiting = {c.code: c for c in state["candidates"] if c.code not in by_code}
     means.emit({"type": "run_start", "iteration": state["runs"]})
@@ -170,10 +175,9 @@ async def split(state: CodingState, means: Means) -> CodingState:
     reading = settled(state["reading"], state["candidates"])
     given = split_input(evidence_of(state))
     update = CodingState(splits=state["splits"] + 1)
-    if given is None or reading.entry is None:
+    if given is None:
         return update
     update["asked"] = (*state.get("asked", ()), given)
-    called = reading.entry if reading.entry in given else given.partition("(")[0]
     means.emit({"type": "test_start"})
     prompt = prompts.value_prompt(brief_of(state["task"], reading), given)
     sampling = Sampling(max_tokens=MOST_VALUE_TOKENS, stop=("\n", "```"))
@@ -184,7 +188,7 @@ async def split(state: CodingState, means: Means) -> CodingState:
         return update
     text = f"assert {given} == {answer.text.strip()}"
     known = [case for _, case in state["suite"].cases]
-    written = await asyncio.to_thread(read_cases, text, called, known, 1, reading.kind)
+    written = await asyncio.to_thread(read_cases, text, called_names(given), known, 1, reading.kind)
     if written:
         update["suite"] = state["suite"].extended(written)
         update["candidates"] = tuple(candidate.with_row(None) for candidate in state["candidates"])

@@ -59,7 +59,11 @@ def lead_of(brief: Brief, style: Style) -> str:
 
 
 def tests_prompt(brief: Brief, entry: str, signature: str, count: int, *, is_class: bool) -> Prompt:
-    """Asks for checks from the request and the signature alone; the code is never shown."""
+    """Asks for checks from the request and the signature alone; the code is never shown.
+
+    Args:
+        signature: of what is to be checked, such as `f(x)`; of several functions, as `Brief.signature`.
+    """
     if is_class:
         role = (
             f"Write {count} short pytest functions that check the class `{entry}`. "

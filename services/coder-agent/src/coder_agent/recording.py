@@ -10,9 +10,10 @@ from typing import Any, cast
 
 from coder_agent.candidates import Candidate, Check, Row
 from coder_agent.decision import Action
+from coder_agent.evidence import Evidence
 from coder_agent.state import CodingState, StepTaken
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Recording:
     trusted: tuple[str, ...]
     properties: tuple[str, ...]
     has_caller_tests: bool
+    telling: int
+    calls: Mapping[str, Sequence[str]]
+    asked_for: tuple[str, ...]
+    runs_code: bool
     candidates: tuple[Candidate, ...]
     steps: tuple[StepTaken, ...]
     verdict: str = ""
@@ -41,8 +46,8 @@ class Recording:
         return [cast(Action, step.action) for step in self.steps]
 
 
-def record(job_id: str, state: CodingState, trusted: Sequence[str], properties: Sequence[str]) -> Recording:
-    """The record of a job that ended with `state`."""
+def record(job_id: str, state: CodingState, evidence: Evidence) -> Recording:
+    """The record of a job that ended with `state`, and with `evidence` gathered of it."""
     task, report = state["task"], state.get("report")
     candidates = tuple(state.get("candidates", ()))
     delivered = next((c.index for c in candidates if report is not None and c.code == report.code), None)
@@ -50,9 +55,13 @@ def record(job_id: str, state: CodingState, trusted: Sequence[str], properties: 
         job_id=job_id,
         tier=task.tier,
         refinements=task.limits.refinements,
-        trusted=tuple(trusted),
-        properties=tuple(properties),
-        has_caller_tests=bool(task.caller_tests),
+        trusted=tuple(evidence.trusted),
+        properties=tuple(evidence.properties),
+        has_caller_tests=evidence.has_caller_tests,
+        telling=evidence.telling,
+        calls={name: tuple(cases) for name, cases in evidence.calls.items()},
+        asked_for=tuple(sorted(evidence.asked_for)),
+        runs_code=task.limits.runs_code,
         candidates=candidates,
         steps=tuple(state.get("steps", ())),
         verdict=report.verdict if report is not None else "",
@@ -79,6 +88,10 @@ def from_json(data: Mapping[str, Any]) -> Recording:
     try:
         return Recording(
             **{key: data[key] for key in ("job_id", "tier", "refinements", "has_caller_tests", "verdict", "delivered")},
+            telling=data["telling"],
+            calls={name: tuple(cases) for name, cases in data["calls"].items()},
+            asked_for=tuple(data["asked_for"]),
+            runs_code=data["runs_code"],
             trusted=tuple(data["trusted"]),
             properties=tuple(data["properties"]),
             candidates=tuple(_candidate(one) for one in data["candidates"]),
@@ -94,7 +107,7 @@ def _step(data: Mapping[str, Any]) -> StepTaken:
     first, end = data["candidates"]
     inputs = None if data["inputs"] is None else tuple(data["inputs"])
     facts = (data["action"], data["paid"], (first, end), tuple(data["cases"]), inputs, data["lost"])
-    return StepTaken(*facts, asked=data.get("asked"))
+    return StepTaken(*facts, asked=tuple(data["asked"]))
 
 
 def _candidate(data: Mapping[str, Any]) -> Candidate:

@@ -39,10 +39,15 @@ class Replayed:
 
 def replay(recording: Recording, limits: Limits | None = None) -> Replayed:
     """Take the decisions of `recording` again, by `limits` (default: those of its tier) and its refinements."""
-    limits = replace(limits or TIERS[recording.tier], refinements=recording.refinements)
+    limits = limits or TIERS[recording.tier]
+    limits = replace(limits, refinements=recording.refinements, runs_code=recording.runs_code)
     left = list(recording.steps)
-    evidence = Evidence(trusted=recording.trusted, properties=recording.properties)
-    evidence = replace(evidence, has_caller_tests=recording.has_caller_tests)
+    evidence = Evidence(
+        trusted=recording.trusted,
+        properties=recording.properties,
+        has_caller_tests=recording.has_caller_tests,
+        telling=recording.telling,
+    )
     actions: list[Action] = []
     action: Action = "write_code"
     for _ in range(MOST_STEPS):
@@ -63,8 +68,9 @@ def _after(
     if step is None or action == "run_tests":
         inputs = step.inputs if step is not None and step.inputs is not None else evidence.inputs
         evidence = replace(evidence, inputs=inputs)
-        shown = [_shown(recording.candidates[c.index], evidence) for c in evidence.candidates]
-        return replace(evidence, candidates=tuple(shown))
+        shown = tuple(_shown(recording.candidates[c.index], evidence) for c in evidence.candidates)
+        missing = {name for one in shown if one.row for name in one.row.missing_modules}
+        return replace(evidence, candidates=shown, asked_for=frozenset(recording.asked_for) & missing)
     if step.lost:
         return replace(evidence, model_lost=True)
     new = [candidate.with_row(None) for candidate in recording.candidates[slice(*step.candidates)]]
@@ -76,14 +82,19 @@ def _after(
         evidence,
         candidates=(*old, *new),
         generated=(*evidence.generated, *step.cases),
+        calls=_calls_by_now(recording, (*evidence.trusted, *evidence.generated, *step.cases)),
         paid_tokens=evidence.paid_tokens + step.paid,
-        first_tokens=evidence.first_tokens or (step.paid if action == "write_code" and new else 0),
+        first_tokens=evidence.first_tokens or step.paid,
         attempts=evidence.attempts + (action == "write_code"),
         rounds_of_tests=evidence.rounds_of_tests + (action == "write_tests"),
         splits=evidence.splits + (action == "split"),
-        asked=(*evidence.asked, *([step.asked] if step.asked is not None else [])),
+        asked=(*evidence.asked, *step.asked),
         refinements=refinements,
     )
+
+
+def _calls_by_now(recording: Recording, known: Sequence[str]) -> dict[str, list[str]]:
+    return {name: [case for case in cases if case in known] for name, cases in recording.calls.items()}
 
 
 def _shown(candidate: Candidate, evidence: Evidence) -> Candidate:
@@ -135,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     same = settled = right = known = 0
     for recording in recordings:
         again = replay(recording, TIERS[options.tier] if options.tier else None)
-        is_same = again.actions[:-1] == tuple(recording.actions)
+        is_same = again.actions[:-1] == tuple(recording.actions) and not again.exhausted
         is_right = None if recording.right is None or again.chosen is None else recording.right.get(again.chosen)
         same, settled = same + is_same, settled + again.is_settled
         right, known = right + bool(is_right), known + (is_right is not None)

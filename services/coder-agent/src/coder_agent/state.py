@@ -84,8 +84,8 @@ class StepTaken:
     """The inputs, where it set them."""
     lost: bool = False
     """The model was lost in it."""
-    asked: str | None = None
-    """The input whose value the model was asked for."""
+    asked: tuple[str, ...] = ()
+    """The inputs whose values the model was asked for, or stated in its cases."""
 
 
 class CodingState(TypedDict, total=False):
@@ -106,6 +106,9 @@ class CodingState(TypedDict, total=False):
     model_lost: str
     """Why no model can be asked any more, where that is so."""
     first_tokens: int
+    """Prompt tokens and generated ones of the first answer, wherever its prompt was cached."""
+    first_cached: int
+    """Prompt tokens of it that were not computed."""
     first_length: int
     """Tokens generated for the first answer."""
     runs: int

@@ -9,10 +9,11 @@ import ast
 import itertools
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from coder_agent.extraction import strip_thinking
+from coder_agent.reading.cases import called_names
 from coder_agent.reading.examples import Case, called_name, case_from_assert, raising_case
 from coder_agent.reading.kinds import Kind, as_kind
 from coder_agent.source_text import AT_MARGIN, tree_of
@@ -50,6 +51,21 @@ class Suite:
     def properties(self) -> list[str]:
         """The names of the cases that check what the request says of every result."""
         return [name for name, case in self.cases if case.states]
+
+    @property
+    def telling(self) -> int:
+        """How many trusted cases the least tested function has; of cases that all want the same value one counts."""
+        wanted: dict[str | None, list[str]] = {}
+        for _, case in self.cases:
+            if case.trusted:
+                name = called_name(case.call or case.check)
+                wanted.setdefault(name, []).append(case.raises or case.expected or case.check)
+        return min((len(values) if len(set(values)) > 1 else 1 for values in wanted.values()), default=0)
+
+    def calls_of(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """By each of `names`, the cases that call it."""
+        used = [(name, called_names(case.check)) for name, case in self.cases if not case.states]
+        return {wanted: [name for name, called in used if wanted in called] for wanted in names}
 
     def extended(self, cases: Iterable[Case]) -> "Suite":
         """With `cases` added, each named for what it checks."""
@@ -105,13 +121,16 @@ def render_tests(
     return "\n\n\n".join(parts) + "\n"
 
 
-def stub_file(suite: Suite, name: str) -> str:
-    """A pytest file that runs the cases on stubs of `name`.
+def stub_file(suite: Suite, names: Sequence[str]) -> str:
+    """A pytest file that runs the cases on stubs of `names`.
 
     `test_case__CASE` passes when the case fails on each of STUBS; `test_suite__STUB` when one of those cases fails
     on that stub of SUITE_STUBS. A case that breaks off for a reason of its own, such as an import, has not failed.
     """
-    stubs, suite_stubs = ({stub: text.format(name=name) for stub, text in of.items()} for of in (STUBS, SUITE_STUBS))
+    stubs, suite_stubs = (
+        {stub: "\n".join(text.format(name=name) for name in names) for stub, text in of.items()}
+        for of in (STUBS, SUITE_STUBS)
+    )
     parts = [
         "import functools\n\nimport pytest",
         f"CHECKS = {dict((case_name, case.check) for case_name, case in suite.cases)!r}",
@@ -158,8 +177,10 @@ def survivors(suite: Suite, passed: Iterable[str]) -> list[str]:
     return [name for name, _ in suite.cases if f"case__{name}" in seen]
 
 
-def read_cases(text: str, entry: str, examples: Sequence[Case], most: int, kind: Kind = "function") -> list[Case]:
-    """The usable cases in what the model wrote: asserts line by line, and whole test functions.
+def read_cases(
+    text: str, names: Sequence[str], examples: Sequence[Case], most: int, kind: Kind = "function"
+) -> list[Case]:
+    """The usable cases of `names` in what the model wrote: asserts line by line, and whole test functions.
 
     Each line stands for itself, so that one torn or wrong line costs only itself. A call with another number of
     arguments than the examples' is not usable: small models unpack lists into arguments.
@@ -169,16 +190,21 @@ def read_cases(text: str, entry: str, examples: Sequence[Case], most: int, kind:
     """
     cases: list[Case] = []
     seen = {_key(case) for case in examples}
-    counts = {count for case in examples if (count := _argument_count(case, entry)) is not None}
+    counts = {name: {n for case in examples if (n := _argument_count(case, name)) is not None} for name in names}
     for node in _statements(strip_thinking(text)):
-        fitting = (as_kind(case, kind, (entry,)) for case in _readable_cases(node))
+        fitting = (as_kind(case, kind, tuple(names)) for case in _readable_cases(node))
         for case in (one for one in fitting if one is not None):
-            count = _argument_count(case, entry)
-            fits = not counts or count is None or count in counts
-            if fits and entry in _names(case.check) and not _is_tautology(case, entry) and _key(case) not in seen:
+            is_usable = not _is_tautology(case, names) and _key(case) not in seen
+            if is_usable and not _names(case.check).isdisjoint(names) and _fits(case, counts):
                 seen.add(_key(case))
                 cases.append(case)
     return cases[:most]
+
+
+def _fits(case: Case, counts: Mapping[str, Collection[int]]) -> bool:
+    """Whether it calls each function with as many arguments as an example of it does."""
+    found = ((_argument_count(case, name), of) for name, of in counts.items())
+    return all(not of or count is None or count in of for count, of in found)
 
 
 def _statements(text: str) -> list[ast.stmt]:
@@ -267,11 +293,11 @@ def _argument_count(case: Case, entry: str) -> int | None:
     return None
 
 
-def _is_tautology(case: Case, entry: str) -> bool:
+def _is_tautology(case: Case, names: Iterable[str]) -> bool:
     """Whether the expected side calls the code as well, as in `f(2) == f(2)`, or nothing is asserted."""
     if case.expected is not None:
-        return entry in _names(case.expected)
-    return case.raises is None and "assert" not in case.check
+        return not _names(case.expected).isdisjoint(names)
+    return case.raises is None and "assert" not in case.check and "pytest.raises" not in case.check
 
 
 def _name(case: Case) -> str:

@@ -35,14 +35,15 @@ def _in_turns(rows: Iterable[Iterable[Any]]) -> Iterator[Any]:
 def _variants(call: str) -> list[str]:
     try:
         node = parsed_expression(call)
-        if not isinstance(node, ast.Call) or node.keywords:
+        if not isinstance(node, ast.Call):
             return []
         if ast.unparse(node.func) in WRAPPERS and len(node.args) == 1 and isinstance(node.args[0], ast.Call):
             return [f"{ast.unparse(node.func)}({inner})" for inner in _variants(ast.unparse(node.args[0]))]
         values = [ast.literal_eval(argument) for argument in node.args]
         name = ast.unparse(node.func)
+        named = [ast.unparse(keyword) for keyword in node.keywords]
         changed = _in_turns([_with_one_changed(values, position) for position in range(len(values))])
-        return [f"{name}({', '.join(map(repr, arguments))})" for arguments in changed]
+        return [f"{name}({', '.join([*map(repr, arguments), *named])})" for arguments in changed]
     except (ValueError, TypeError, RecursionError, MemoryError):
         return []
 
@@ -59,9 +60,10 @@ def _with_one_changed(values: Sequence[Any], position: int) -> Iterator[list[Any
 
 
 def _in_step(other: Any, old: Any, new: Any, change: Change) -> Any:
-    if not isinstance(old, list | tuple) or len(old) == len(new):
+    if not isinstance(old, list | tuple | str) or len(old) == len(new):
         return other
-    if isinstance(other, list | tuple) and len(other) == len(old):
+    is_alike = isinstance(other, str) if isinstance(old, str) else isinstance(other, list | tuple)
+    if is_alike and len(other) == len(old):
         return change(other)
     return len(new) if _is_length(other, [old]) else other
 
@@ -89,6 +91,11 @@ def _changes(value: Any) -> Sequence[Change]:
             )
         case list() | tuple() if value:
             return (_reversed, _doubled, _each_changed, _without_first, _middle_swapped, _without_last, _middle_changed)
+        case set() if value:
+            return (
+                lambda items: set(_each_changed(sorted(items, key=repr))),
+                lambda items: set(sorted(items, key=repr)[1:]),
+            )
         case dict() if value:
             return (_each_value_changed, _without_first_item, _without_last_item)
         case _:

@@ -1,12 +1,13 @@
 """The verdict: what may be claimed of exactly the code that is delivered.
 
-verified      every trusted test passed (at least one) and no second signal speaks against it, or, where the request has
-              none, at least three generated tests passed that were written without seeing the code, fail on stubs and
-              stand against the majority of candidates
+verified      every trusted test passed (at least one) and a second signal speaks for it (`fast`: none against it), or,
+              where the request has none, at least three generated tests passed that were written without seeing the
+              code, fail on stubs and stand against the majority of candidates; of several functions each is tested
 tests_failed  a test that counts failed
 not_verified  nothing that counts could be established: no code, nothing run, a package is missing, too few tests
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
@@ -34,7 +35,7 @@ async def reach_verdict(sandbox: Sandbox, task: Task, reading: Reading, suite: S
     if chosen.row is None:
         return undecided(task, suite, chosen, reading)
     counted = cases_that_count(evidence, chosen)
-    kept = await fail_on_stubs(sandbox, task, suite, counted, reading.entry) if reading.entry else []
+    kept = await fail_on_stubs(sandbox, task, suite, counted, reading.to_define)
     delivered = suite.only([*suite.ids(trusted=True), *kept])
     is_script = reading.kind == "script"
     rendered = render_tests(delivered, task.module_name, reading.entry, chosen.names, is_script=is_script)
@@ -119,10 +120,15 @@ def _nothing_written(task: Task) -> Report:
     )
 
 
+def _indices(candidates: Iterable[Candidate]) -> list[int]:
+    return [candidate.index for candidate in candidates]
+
+
 def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Reading) -> dict[str, object]:
     examples = len(reading.examples)
     checks = chosen.row.checks if chosen.row else {}
     asked = [*evidence.trusted, *evidence.properties]
+    own = {chosen.index}.intersection(_indices(evidence.voters))
     return {
         "caller_tests": len(evidence.trusted) - examples,
         "examples": examples,
@@ -134,7 +140,7 @@ def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Read
         "generated_dropped": [name for name in evidence.generated if name not in kept],
         "candidates": len(evidence.candidates),
         "inputs_compared": len(evidence.domain),
-        "agreement": round((1 + len(evidence.supporters(chosen))) / max(1, len(evidence.voters)), 3),
+        "agreement": round(len({*_indices(evidence.supporters(chosen)), *own}) / max(1, len(evidence.voters)), 3),
         "delivered_candidate": chosen.index,
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from coder_agent.candidates import Candidate, passed_of
 from coder_agent.evidence import LEAST_GENERATED, Evidence
 from coder_agent.state import Report, Task
 from coder_agent.task import TEST_LIBRARIES
@@ -83,12 +84,8 @@ def _doubt(evidence: Evidence, kept: list[str]) -> str:
         return (
             "The model was lost on the way, so there was no second opinion on code that meets the examples. Try again."
         )
-    if chosen is not None and evidence.is_outvoted(chosen):
-        return f"Other candidates that pass the same tests behave differently on other inputs: one is wrong. {MORE}"
-    if chosen is not None and evidence.is_constant(chosen):
-        return f"It gives the same value whatever goes in, the example's: that is hardly what is meant. {MORE}"
-    if chosen is not None and not evidence.meets_stated(chosen):
-        return f"It does not do what the request says of every result. {MORE}"
+    if chosen is not None and (against := _against(evidence, chosen)):
+        return f"{against} {MORE}"
     if evidence.trusted:
         return f"It meets the request's {_examples(evidence)}, and nothing else speaks for it{_tests(evidence)}. {MORE}"
     if not evidence.generated and not evidence.inputs:
@@ -103,11 +100,24 @@ def _doubt(evidence: Evidence, kept: list[str]) -> str:
     )
 
 
+def _against(evidence: Evidence, chosen: Candidate) -> str | None:
+    if unproved := evidence.unproved(chosen):
+        return f"Nothing that counts shows that {', '.join(unproved)} is there and works."
+    if evidence.is_outvoted(chosen):
+        return "Other candidates that pass the same tests behave differently on other inputs: one is wrong."
+    if evidence.is_constant(chosen):
+        return "It gives the same value whatever goes in, the example's: that is hardly what is meant."
+    return None if evidence.meets_stated(chosen) else "It does not do what the request says of every result."
+
+
 def _examples(evidence: Evidence) -> str:
     return "example" if len(evidence.trusted) == 1 else f"{len(evidence.trusted)} examples"
 
 
 def _tests(evidence: Evidence) -> str:
-    if not evidence.generated:
+    generated, chosen = evidence.generated, evidence.best
+    if not generated:
         return ": no other sample does the same on other inputs"
+    if chosen is not None and 2 * passed_of(chosen, generated) >= len(generated):
+        return ": of the tests written from the request too few say anything"
     return f": it fails most of the {len(evidence.generated)} tests written from the request, and either may be wrong"

@@ -47,6 +47,11 @@ class Reading:
     names: tuple[str, ...] = ()
     """Every function or class to define, the entry first."""
 
+    @property
+    def to_define(self) -> tuple[str, ...]:
+        """`names`; the entry alone where another has been settled since."""
+        return self.names if self.entry in self.names else (self.entry,) if self.entry else ()
+
 
 def read_request(request: str, module: str = "solution.py") -> Reading:
     """Read `request` (plain words, up to 20,000 characters) as above. Never raises.

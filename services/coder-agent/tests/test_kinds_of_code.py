@@ -20,6 +20,23 @@ def test_a_script_that_prints_something_else_is_refined_with_what_went_wrong(sta
     assert "2" in str(model.generations[1].messages[-2]["content"])
 
 
+def test_a_script_is_backed_by_another_that_prints_the_same_for_other_inputs(start):
+    request = f"{SUM}\nExample input:\n1 2\nExample output:\n3\n"
+    loop = "```python\ntotal = 0\nfor word in input().split():\n    total += int(word)\nprint(total)\n```"
+    agent, model = start([SCRIPT, loop])
+    answer = agent.generate(request).json()
+    assert answer["verdict"] == "verified", answer["error"]
+    assert answer["evidence"]["inputs_compared"] >= 3
+    assert len(model.generations) == 2
+
+
+def test_a_script_that_prints_the_example_whatever_it_reads_is_not_verified(start):
+    agent, _ = start("```python\nimport sys\n\nsys.stdin.read()\nprint(3)\n```")
+    answer = agent.generate(f"{SUM}\nExample input:\n1 2\nExample output:\n3\n").json()
+    assert answer["verdict"] == "not_verified"
+    assert "the same value whatever goes in" in answer["error"]
+
+
 def test_a_script_without_an_example_is_not_run_and_says_what_would_help(start):
     agent, model = start(SCRIPT)
     answer = agent.generate(SUM).json()

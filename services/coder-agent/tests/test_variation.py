@@ -2,7 +2,7 @@
 
 import pytest
 
-from coder_agent.variation import MOST_CALLS, varied_calls
+from coder_agent.variation import MOST_CALLS, MOST_TEXTS, varied_calls, varied_texts
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,26 @@ def test_what_goes_with_a_sequence_is_kept_in_step(call, variant):
 def test_a_number_that_is_a_length_is_not_changed_alone():
     assert "f([5, 6], 3)" not in varied_calls(["f([5, 6], 2)"])
     assert "f([5, 6], 8)" in varied_calls(["f([5, 6], 7)"])
+
+
+@pytest.mark.parametrize(
+    ("text", "variant"),
+    [
+        ("3 5\n", "4 5\n"),
+        ("3 5\n", "3 15\n"),
+        ("the cat\n", "THE cat\n"),
+        ("2\n7\n9\n", "2\n8\n9\n"),
+        ("2\n7 9\n", "2\n7 18\n"),
+    ],
+)
+def test_one_word_of_what_a_script_reads_is_changed_at_a_time(text, variant):
+    assert variant in varied_texts([text])
+
+
+def test_a_number_of_lines_or_words_is_left_as_it_is():
+    assert all(text.startswith("2\n") for text in varied_texts(["2\n7\n9\n", "2\n7 9\n"]))
+    assert varied_texts(["", "\n"]) == []
+    assert len(varied_texts(["1 2 3 4 5 6 7 8 9\n"])) == MOST_TEXTS
 
 
 @pytest.mark.parametrize("call", ["f()", "f(None)", "f('')", "f(x)", "f(key=1)", "f(", "1 + 1"])

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from coder_agent.candidates import Candidate
 from coder_agent.evidence import Evidence
-from coder_agent.runs import caller_ids
+from coder_agent.runs import READS, caller_ids
 from coder_agent.state import CodingState, StepTaken, Task
 from coder_agent.tests_gate import Suite
-from coder_agent.variation import varied_calls
+from coder_agent.variation import varied_calls, varied_texts
 
 MOST_INPUTS = 20
 """Calls whose values are compared, unless the cases themselves are more."""
@@ -51,11 +51,16 @@ def can_go_on(state: CodingState) -> bool:
 
 
 def inputs_of(suite: Suite, known: Sequence[str] = ()) -> list[str]:
-    """Calls whose values are compared: varied from the examples' first, those of the model's cases, varied ones.
+    """What the candidates' values are compared on, as source: calls, or what scripts read as `stdin '…'`.
+
+    Varied from the examples' first, those of the model's cases, varied from these.
 
     Args:
         known: those so far, which all stay.
     """
+    read = [case.stdin for _, case in suite.cases if case.stdin is not None]
+    if read:
+        return [f"{READS}{text!r}" for text in varied_texts(read)]
     trusted, others = (
         [case.call for _, case in suite.cases if case.call and not case.raises and case.trusted is kind]
         for kind in (True, False)

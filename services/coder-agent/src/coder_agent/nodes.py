@@ -175,7 +175,7 @@ async def split(state: CodingState, means: Means) -> CodingState:
     reading = settled(state["reading"], state["candidates"])
     given = split_input(evidence_of(state))
     update = CodingState(splits=state["splits"] + 1)
-    if given is None:
+    if given is None or reading.kind == "script":
         return update
     update["asked"] = (*state.get("asked", ()), given)
     means.emit({"type": "test_start"})

@@ -1,10 +1,12 @@
 """Running a candidate: files into the sandbox, what happened out of it as a `Row`."""
 
+import ast
 from collections.abc import Sequence
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, Check, Row
 from coder_agent.reading.examples import Case
+from coder_agent.reading.scripts import what_is_printed
 from coder_agent.source_text import BYTE_ORDER_MARK
 from coder_agent.state import Task
 from coder_agent.tests_gate import Suite, render_tests
@@ -21,6 +23,8 @@ from kitty_sandbox import (
 )
 
 CALLER_PREFIX = "caller:"
+READS = "stdin "
+"""What an input of a script begins with; the text it reads follows as a literal."""
 CHECKED_WITHIN_SEC = 6.0
 """For loading a candidate and all its cases and inputs."""
 CHECK_SEC = 2.0
@@ -45,7 +49,7 @@ async def run_candidates(
     A script does its work when it is loaded, so each of its cases loads it anew, from its file in a run of its own.
     """
     if is_script:
-        rows = [await _run_script(sandbox, task, candidate, suite) for candidate in candidates]
+        rows = [await _run_script(sandbox, task, candidate, suite, inputs) for candidate in candidates]
     else:
         rows = await _fill(sandbox, task, candidates, suite, inputs)
     if not task.caller_tests:
@@ -55,11 +59,27 @@ async def run_candidates(
     return [_with_callers(row, row_of(run, task, Suite())) for row, run in zip(rows, runs, strict=True)]
 
 
-async def _run_script(sandbox: Sandbox, task: Task, candidate: Candidate, suite: Suite) -> Row:
+async def _run_script(sandbox: Sandbox, task: Task, candidate: Candidate, suite: Suite, inputs: Sequence[str]) -> Row:
     if not suite.cases:
         return Row({}, loads=True, outcome="not_run")
     text = render_tests(suite, task.module_name, None, is_script=True)
-    return row_of(await sandbox.run(sandbox_run(task, candidate.code, {task.tests_file: text})), task, suite)
+    row = row_of(await sandbox.run(sandbox_run(task, candidate.code, {task.tests_file: text})), task, suite)
+    return replace(row, outputs=await _printed(sandbox, task, candidate, inputs)) if inputs else row
+
+
+async def _printed(sandbox: Sandbox, task: Task, candidate: Candidate, inputs: Sequence[str]) -> dict[str, str]:
+    """By input, the lines that the script prints for it; those for which it breaks off are left out."""
+    read = [str(ast.literal_eval(given.removeprefix(READS))) for given in inputs]
+    matrix = SandboxMatrix(
+        candidates=(NOTHING,),
+        checks=tuple(what_is_printed(task.module, text) for text in read),
+        module=f"{task.module_name}_runner",
+        files={**task.files, task.module: candidate.code},
+        limits=_brief_limits(task),
+        check_sec=min(task.timeout_sec, CHECK_SEC),
+    )
+    (row,) = await sandbox.matrix(matrix)
+    return _outputs(row.cells, inputs)
 
 
 async def _fill(
@@ -71,7 +91,7 @@ async def _fill(
         checks=tuple(checks) or (NOTHING,),
         module=task.module_name,
         files=task.files,
-        limits=SandboxLimits(timeout_sec=min(task.timeout_sec, CHECKED_WITHIN_SEC)),
+        limits=_brief_limits(task),
         check_sec=min(task.timeout_sec, CHECK_SEC),
     )
     return [_matrix_row(row, suite, inputs) for row in await sandbox.matrix(matrix)]
@@ -90,12 +110,20 @@ def _matrix_row(row: MatrixRow, suite: Suite, inputs: Sequence[str]) -> Row:
         outcome=row.outcome,
         reason=row.reason,
         stdout=row.stdout,
-        outputs={
-            call: one_spelling(cell.value)
-            for call, cell in zip(inputs, values, strict=False)
-            if cell.value and not _is_partial(cell.value)
-        },
+        outputs=_outputs(values, inputs),
     )
+
+
+def _outputs(cells: Sequence[Cell], inputs: Sequence[str]) -> dict[str, str]:
+    return {
+        given: one_spelling(cell.value)
+        for given, cell in zip(inputs, cells, strict=False)
+        if cell.value and not _is_partial(cell.value)
+    }
+
+
+def _brief_limits(task: Task) -> SandboxLimits:
+    return SandboxLimits(timeout_sec=min(task.timeout_sec, CHECKED_WITHIN_SEC))
 
 
 def _is_partial(value: str) -> bool:

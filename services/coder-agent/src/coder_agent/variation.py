@@ -1,10 +1,11 @@
-"""Inputs nobody wrote: the arguments of known calls, varied by type.
+"""Inputs nobody wrote: the arguments of known calls, varied by type, and the words of what scripts read.
 
 Candidates that agree on every example may still be different programs. Where they part on a varied input, at most one
 of them is right (S*, arXiv 2502.14382, asks a model for such inputs; varying the known ones costs no token).
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from coder_agent.reading.cases import parsed_expression
 
 MOST_CALLS = 16
+MOST_TEXTS = 8
 WRAPPERS = {"list", "asyncio.run"}
 """What stands around the call of a generator or a coroutine; the call inside is varied."""
 
@@ -24,6 +26,32 @@ def varied_calls(calls: Iterable[str]) -> list[str]:
     What goes with a changed sequence is kept in step: another one of its length, and a number that is its length.
     """
     return list(dict.fromkeys(_in_turns([_variants(call) for call in calls])))[:MOST_CALLS]
+
+
+def varied_texts(texts: Iterable[str]) -> list[str]:
+    """Texts like `texts` with one word or number changed, at most MOST_TEXTS.
+
+    A number alone on its line that counts the other lines, or the words of one, is left as it is.
+    """
+    return list(dict.fromkeys(_in_turns([list(_text_variants(text)) for text in texts])))[:MOST_TEXTS]
+
+
+def _text_variants(text: str) -> Iterator[str]:
+    lines = text.splitlines()
+    counts = {str(len(lines) - 1), *(str(len(line.split())) for line in lines if len(lines) > 1)}
+    words = [word for word in re.finditer(r"\S+", text) if word[0] not in counts or word[0] not in lines]
+    changed = _in_turns([[(word, new) for new in _other_words(word[0])] for word in words])
+    return (f"{text[: word.start()]}{new}{text[word.end() :]}" for word, new in changed)
+
+
+def _other_words(word: str) -> list[str]:
+    try:
+        number = int(word)
+    except ValueError:
+        new = [word.swapcase(), word[::-1], word[:-1] or word]
+    else:
+        new = [str(change(number)) for change in _changes(number)]
+    return [other for other in new if other != word]
 
 
 def _in_turns(rows: Iterable[Iterable[Any]]) -> Iterator[Any]:

@@ -35,6 +35,8 @@ class Case:
     raises: str | None = None
     states: str | None = None
     """What the request says of every result that this checks, such as `is_sorted`."""
+    stdin: str | None = None
+    """What a script reads, where the check runs one."""
 
 
 def parsed(source: str) -> ast.Module | None:

@@ -478,3 +478,10 @@ def test_any_text_can_be_read(text):
 def test_a_value_is_never_half_of_one(text):
     for case in read_request(text).examples:
         assert case.expected in {"2", "[3]"}
+
+
+@pytest.mark.parametrize("value", ["'BUG'", '"bugs"', "'a broken one'"])
+def test_a_value_that_speaks_of_faults_is_no_report_of_one(value):
+    request = f"Write a function f(x).\n\n>>> f(1)\n{value}\n\nassert f(2) == {value}"
+    assert len(read_request(request).examples) == 2
+    assert read_request(f"There is a bug in it.\n\n{request}").examples != read_request(request).examples

@@ -24,7 +24,7 @@ from coder_agent.reading.cases import (
     written,
 )
 from coder_agent.reading.literals import TOKEN, literal_prefix
-from coder_agent.reading.relations import FAULTY_CODE
+from coder_agent.reading.relations import reports_fault
 from coder_agent.reading.shown_values import with_shown_values
 
 MOST_CHECKS = 150
@@ -58,7 +58,7 @@ class Earlier:
 def quoted_asserts(request: str) -> Iterator[Case]:
     """The asserts of `request`, each with the lines it needs."""
     lines = request.split("\n")
-    if not FAULTY_CODE.search(request):
+    if not reports_fault(request):
         lines = list(with_shown_values(lines))
     if any("assert" in line or "raises(" in line for line in lines):
         for run in _runs(lines):
@@ -67,7 +67,7 @@ def quoted_asserts(request: str) -> Iterator[Case]:
 
 def quoted_doctests(request: str) -> Iterator[Case]:
     """The doctests of `request`, each with the lines it needs; none of a report that code goes wrong."""
-    if ">>>" in request and not FAULTY_CODE.search(request):
+    if ">>>" in request and not reports_fault(request):
         yield from _cases(_doctest_steps(re.sub(r"(?<=[^\s>])[ \t]*>>>", "\n>>>", request).split("\n")))
 
 

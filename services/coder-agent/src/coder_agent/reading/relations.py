@@ -75,16 +75,22 @@ FAULTY_CODE = re.compile(
     r"|(?:fix|repair|correct) (?:the|this|my|it|up)|doesn't work|does not work|not working)\b",
     re.IGNORECASE,
 )
+QUOTED_VALUE = re.compile(r"(?<!\w)'[^'\n]*'(?!\w)|\"[^\"\n]*\"")
 POLITE = re.compile(r"\b(?:can|could|will|would)\s(?:you|u)\b[^.?!]*\Z", re.IGNORECASE)
 HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|\*\*)[ \t]*(.{0,60})", re.MULTILINE)
 WISHED = re.compile(r"expected|desired|wanted|examples?|should|specification|requirements?|acceptance", re.IGNORECASE)
+
+
+def reports_fault(request: str) -> bool:
+    """Whether `request` says that code goes wrong; what it quotes as a value, such as 'BUG', says nothing of that."""
+    return FAULTY_CODE.search(QUOTED_VALUE.sub("''", request)) is not None
 
 
 class Tone:
     """Where in a request facts are wishes: nowhere in a report of a fault, but under "Expected behaviour"."""
 
     def __init__(self, request: str) -> None:
-        self._is_report = FAULTY_CODE.search(request) is not None
+        self._is_report = reports_fault(request)
         headings = HEADING.finditer(request) if self._is_report else ()
         self._wished = [(heading.start(), WISHED.search(heading.group(1)) is not None) for heading in headings]
 

@@ -284,8 +284,10 @@ def test_a_model_that_is_lost_after_the_code_still_gives_the_code(start):
     agent, _ = start([RIGHT.replace("+", "-"), Reply("", error_after=0)])
     response = agent.generate(REQUEST)
     assert response.status_code == 502
-    assert "def add" in response.json()["code"]
-    assert response.json()["verdict"] == "not_verified"
+    answer = response.json()
+    assert "def add" in answer["code"]
+    assert (answer["verdict"], answer["evidence"]["candidates"]) == ("not_verified", 1)
+    assert "Candidates tried: 1" in answer["summary"]
 
 
 def test_code_that_meets_the_examples_is_not_lost_because_the_model_is(start):

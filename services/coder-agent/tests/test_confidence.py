@@ -51,6 +51,12 @@ def test_few_of_many_samples_that_meet_the_example_are_worth_less_than_two_of_tw
     assert sure(evidence(*pair, *wrong, trusted=["t"])) < sure(evidence(*pair, trusted=["t"]))
 
 
+def test_one_that_was_written_from_other_code_is_none_of_those_that_were_asked():
+    first, wrong = candidate(0, row("t", "", SAME)), candidate(1, row("", "t", SAME), "refine")
+    anew = replace(wrong, style="anew")
+    assert sure(evidence(first, wrong, trusted=["t"])) == sure(ALONE) > sure(evidence(first, anew, trusted=["t"]))
+
+
 @pytest.mark.parametrize("passed", range(4))
 def test_each_generated_test_that_passes_adds_some(passed):
     names = ["a", "b", "c", "d"]

@@ -121,6 +121,13 @@ def test_the_fast_tier_refines_a_crash_and_not_a_wrong_value():
     assert decide(evidence(candidate(0, CRASH), trusted=["t"]), FAST) == "refine"
 
 
+def test_the_fast_tier_refines_no_crash_once_there_is_a_wrong_value():
+    seen = evidence(candidate(0, CRASH), candidate(1, row("", "t a")), trusted=["t"])
+    assert seen.best.index == 0
+    assert decide(seen, FAST) == "stop"
+    assert decide(evidence(candidate(0, CRASH), trusted=["t"]), FAST) == "refine"
+
+
 def test_the_same_failure_twice_ends_refining():
     seen = evidence(candidate(0, row("", "t")), candidate(1, row("", "t"), "refine"), trusted=["t"], refinements=1)
     assert decide(seen, STANDARD) == "write_code"
@@ -163,6 +170,12 @@ def test_code_that_fails_most_generated_tests_is_refined():
     seen = evidence(candidate(0, row("a", "b c d")), generated=list("abcd"), rounds_of_tests=1)
     assert decide(seen, STANDARD) == "refine"
     assert decide(seen, FAST) == "write_code"
+
+
+def test_samples_that_agree_are_enough_where_too_few_tests_were_written():
+    pool = [candidate(i, row("a", "b", gives("1", "2", "3"))) for i in range(3)]
+    assert decide(evidence(*pool, generated=["a", "b"], rounds_of_tests=1, refinements=2), STANDARD) == "stop"
+    assert decide(evidence(*pool[:2], generated=["a", "b"], rounds_of_tests=1, refinements=2), STANDARD) == "write_code"
 
 
 def test_a_missing_package_is_avoided_once_unless_the_request_asks_for_it():

@@ -13,6 +13,7 @@ REQUEST = "Write add(a, b). add(1, 2) == 3 and add(0, 5) == 5"
 BARE_REQUEST = "Write add(a, b) that returns the sum of two numbers"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 WRONG = "```python\ndef add(a, b):\n    return a - b\n```"
+CRASHES = "```python\ndef add(a, b):\n    return a + c\n```"
 CHECKS = "1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 0\nassert add(10, 20) == 30\n"
 
 
@@ -115,6 +116,18 @@ def test_of_a_later_answer_that_was_cut_off_whole_definitions_alone_are_taken(st
     assert answer["evidence"]["candidates"] == 2
 
 
+@pytest.mark.parametrize("tier", ["fast", "standard"], ids=["sampled", "refined"])
+def test_what_stands_before_the_tear_of_a_later_answer_does_not_get_the_name_that_was_asked_for(start, tier):
+    torn = Reply(
+        "```python\ndef plus(a, b):\n    return b + a\n\n\ndef add(a, b):\n    return pl", finish_reason="length"
+    )
+    agent, model = start(coder(WRONG, torn, "Done."))
+    answer = agent.generate(REQUEST, tier=tier).json()
+    assert len(model.generations) > 1
+    assert ("Mind:" in model.generations[1].prefill) is (tier == "standard")
+    assert (answer["verdict"], "plus" in answer["code"]) == ("tests_failed", False)
+
+
 def test_samples_that_list_steps_first_have_room_for_them(start):
     agent, model = start(coder(*[f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]))
     agent.generate(REQUEST)
@@ -156,12 +169,18 @@ def test_a_bug_and_then_a_fix_counts_one_refinement(start):
 
 
 def test_a_crash_and_then_a_fix_counts_one_refinement_that_was_shown_the_code(start):
-    agent, model = start(coder("```python\ndef add(a, b):\n    return a + c\n```", RIGHT))
+    agent, model = start(coder(CRASHES, RIGHT))
     answer = agent.generate(REQUEST).json()
     assert (answer["passed"], answer["refinement_count"]) == (True, 1)
     shown = str(model.generations[1].messages)
     assert "return a + c" in shown
     assert "name 'c' is not defined" in shown
+
+
+def test_a_refinement_that_was_shown_the_code_agrees_with_nobody(start):
+    agent, _ = start(coder(CRASHES, RIGHT))
+    answer = agent.generate(REQUEST, tier="fast").json()
+    assert (answer["verdict"], answer["evidence"]["agreement"]) == ("verified", 0)
 
 
 def test_a_bug_and_then_a_fix_without_examples_counts_one_refinement_too(start):
@@ -412,6 +431,19 @@ def test_an_answer_without_code_does_not_use_up_what_may_be_spent(start):
     wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
     agent, _ = start(coder("Adding is done with a plus sign. " * 40, *wrong))
     assert agent.generate(REQUEST).json()["refinement_count"] > 0
+
+
+def test_what_may_be_spent_does_not_depend_on_what_the_server_has_cached(start):
+    codes = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
+    left = []
+    agent, model = start(lambda messages: left.pop(0))
+    tries = []
+    for _ in range(2):
+        left[:], before = codes, len(model.generations)
+        usage = agent.generate(REQUEST).json()["usage"]
+        tries.append(len(model.generations) - before)
+    assert usage["cached_tokens"] > usage["prefill_tokens"], "the second job found the prompt in the cache"
+    assert tries[0] == tries[1] > 3
 
 
 def test_a_value_that_the_model_has_stated_is_not_asked_for_again(start):

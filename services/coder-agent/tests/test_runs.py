@@ -38,6 +38,13 @@ async def test_two_programs_that_agree_on_the_example_part_on_a_varied_input(run
     assert seen.is_outvoted(square)
 
 
+def test_what_was_compared_on_stays_whatever_more_is_known():
+    suite = Suite().extended(read_request(TASK.request).examples)
+    more = suite.extended(read_request("f([3]) == 6 and f([1, 2]) == 9").examples)
+    known = [*inputs_of(suite), "f(99)"]
+    assert inputs_of(more, known)[: len(known)] == known
+
+
 async def test_equal_values_of_different_types_are_not_the_same(run):
     seen = await run("def f(x): return x * 2\n", "def f(x): return x * 2.0\n")
     assert seen.supporters(seen.candidates[0]) == []

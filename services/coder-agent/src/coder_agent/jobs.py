@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -28,8 +28,8 @@ from coder_agent.means import Means
 from coder_agent.metrics import Metrics
 from coder_agent.recording import record
 from coder_agent.settings import Settings
-from coder_agent.state import CodingState, Report, Task
-from coder_agent.verdict import best_so_far, undecided
+from coder_agent.state import CodingState, Report, Task, Verdict
+from coder_agent.verdict import best_so_far
 from coder_agent.wording import write_summary
 from kitty_core.errors import KittyError
 from kitty_llm import ContextOverflow, LLMError, ModelUnavailable, Stalled, Unauthorized, Usage
@@ -121,14 +121,14 @@ class Jobs:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            report = progress.state.get("report") or _out_of_time(progress.state)
+            passed = f"The deadline of {task.deadline_sec:g} s passed before"
+            broken_off = _unfinished(progress.state, "budget_exhausted", f"{passed} a verdict was reached.")
+            report = progress.state.get("report") or broken_off
             if report is None:
-                raise DeadlineBeforeCode(
-                    f"The deadline of {task.deadline_sec:g} s passed before the model had written any code."
-                ) from None
+                raise DeadlineBeforeCode(f"{passed} the model had written any code.") from None
         except LLMError as failure:
             error = _model_error(failure)
-            verdict = "model_unavailable" if isinstance(error, ModelIsUnavailable) else "not_verified"
+            verdict: Verdict = "model_unavailable" if isinstance(error, ModelIsUnavailable) else "not_verified"
             report = _unfinished(progress.state, verdict, error.message)
         except SandboxUnavailable as failure:
             error = SandboxIsUnavailable(str(failure))
@@ -233,20 +233,11 @@ class Jobs:
             metrics.tokens.labels(kind=kind).inc(count)
 
 
-def _out_of_time(state: CodingState) -> Report | None:
+def _unfinished(state: CodingState, verdict: Verdict, message: str) -> Report | None:
+    """What there is when the time was up or the model or the sandbox failed: the best code so far, nothing claimed."""
     if "reading" not in state:
         return None
-    return best_so_far(state["task"], state["reading"], state["suite"], evidence_of(state))
-
-
-def _unfinished(state: CodingState, verdict: Any, message: str) -> Report | None:
-    """What there is when the model or the sandbox failed on the way: the best code so far, nothing claimed."""
-    if not state.get("candidates"):
-        return None
-    chosen = evidence_of(state).best
-    assert chosen is not None, "there are candidates"
-    report = undecided(state["task"], state["suite"], chosen, state["reading"])
-    return replace(report, verdict=verdict, stderr="", error=message)
+    return best_so_far(state["task"], state["reading"], state["suite"], evidence_of(state), verdict, message)
 
 
 def _model_error(failure: LLMError) -> KittyError:

@@ -216,8 +216,9 @@ async def refine(state: CodingState, means: Means) -> CodingState:
         # The correction does not fit the window; what there is stays, and other samples may follow.
         means.emit({"type": "refine_complete", "code": "", "error": str(error)})
         return CodingState(refinements=task.limits.refinements)
-    text = answer.text if answer.finish_reason != "length" else without_last_statement(answer.text)
-    found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry)
+    is_torn = answer.finish_reason == "length"
+    text = without_last_statement(answer.text) if is_torn else answer.text
+    found = await asyncio.to_thread(extract_module, text, settled(reading, candidates).entry, has_alias=not is_torn)
     is_new = found is not None and all(found.code != candidate.code for candidate in candidates)
     if found is not None and is_new:
         style: Style = "plain" if missed is None else "anew"

@@ -7,7 +7,6 @@ tests_failed  a test that counts failed
 not_verified  nothing that counts could be established: no code, nothing run, a package is missing, too few tests
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from coder_agent.candidates import Candidate, passed_of
@@ -84,15 +83,16 @@ def undecided(task: Task, suite: Suite, chosen: Candidate, reading: Reading) -> 
     return replace(_nothing_written(task), code=chosen.code, tests=tests, stderr=NOTHING_RAN, error=None)
 
 
-def best_so_far(task: Task, reading: Reading, suite: Suite, evidence: Evidence) -> Report | None:
-    """The report when the time is up: the best code, judged by nothing; None when there is no code yet."""
+def best_so_far(
+    task: Task, reading: Reading, suite: Suite, evidence: Evidence, verdict: Verdict, error: str
+) -> Report | None:
+    """The report of a job broken off for `error`: the best code, judged by nothing; None when there is none."""
     chosen = evidence.best
     if chosen is None:
         return None
-    report = undecided(task, suite, chosen, reading)
     facts = _facts(evidence, chosen, evidence.standing, reading)
-    error = f"The deadline of {task.deadline_sec:g} s passed before a verdict was reached."
-    return replace(report, verdict="budget_exhausted", stderr="", evidence=facts, error=error)
+    report = undecided(task, suite, chosen, reading)
+    return replace(report, verdict=verdict, stderr="", evidence=facts, error=error)
 
 
 def _verdict(result: SandboxResult, evidence: Evidence, kept: list[str], *, passed: bool, backed: bool) -> Verdict:
@@ -120,15 +120,11 @@ def _nothing_written(task: Task) -> Report:
     )
 
 
-def _indices(candidates: Iterable[Candidate]) -> list[int]:
-    return [candidate.index for candidate in candidates]
-
-
 def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Reading) -> dict[str, object]:
     examples = len(reading.examples)
     checks = chosen.row.checks if chosen.row else {}
     asked = [*evidence.trusted, *evidence.properties]
-    own = {chosen.index}.intersection(_indices(evidence.voters))
+    agreeing = len(evidence.supporters(chosen)) + (chosen in evidence.voters)
     return {
         "caller_tests": len(evidence.trusted) - examples,
         "examples": examples,
@@ -140,7 +136,7 @@ def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Read
         "generated_dropped": [name for name in evidence.generated if name not in kept],
         "candidates": len(evidence.candidates),
         "inputs_compared": len(evidence.domain),
-        "agreement": round(len({*_indices(evidence.supporters(chosen)), *own}) / max(1, len(evidence.voters)), 3),
+        "agreement": round(agreeing / max(1, len(evidence.voters)), 3),
         "delivered_candidate": chosen.index,
     }
 

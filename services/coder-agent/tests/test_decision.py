@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from matrices import CRASH, candidate, evidence, gives, row
 
 from coder_agent.candidates import Check
-from coder_agent.decision import TIERS, decide, may_be_verified, next_style, refine_target, split_input
+from coder_agent.decision import (
+    TIERS,
+    decide,
+    may_be_verified,
+    next_style,
+    refine_target,
+    split_input,
+    wants_wider_inputs,
+)
 from coder_agent.evidence import Evidence
 
 FAST, STANDARD, DEEP = TIERS["fast"], TIERS["standard"], TIERS["deep"]
@@ -55,6 +63,16 @@ def test_where_nothing_can_be_compared_the_model_writes_tests_beside_the_example
 def test_code_that_gives_the_same_whatever_goes_in_is_put_to_more_tests():
     seen = evidence(*(candidate(i, row("t", "", gives("3", "3", "3"))) for i in range(2)), trusted=["t"])
     assert decide(seen, STANDARD) == "write_tests"
+
+
+def test_more_inputs_are_wanted_where_there_are_too_few_or_the_best_does_the_same_for_all():
+    def seen(*values):
+        return evidence(candidate(0, row("t", "", gives(*values))), trusted=["t"])
+
+    assert wants_wider_inputs(seen("True", "True", "True"))
+    assert wants_wider_inputs(seen("1", "2"))
+    assert not wants_wider_inputs(seen("True", "True", "False"))
+    assert not wants_wider_inputs(Evidence())
 
 
 def test_code_that_the_model_just_writes_again_is_put_to_more_tests():
@@ -239,9 +257,9 @@ def test_less_is_spent_while_nothing_meets_the_examples():
 
 
 def test_the_fast_tier_asks_again_only_after_a_short_answer():
-    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=200, paid_tokens=200)
+    seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=160, paid_tokens=160)
     assert decide(seen, TIERS["fast"]) == "write_code"
-    assert decide(replace(seen, paid_tokens=201), TIERS["fast"]) == "stop"
+    assert decide(replace(seen, paid_tokens=161), TIERS["fast"]) == "stop"
 
 
 def test_without_examples_more_tokens_may_be_spent_because_tests_are_written_first():

@@ -14,6 +14,7 @@ BARE_REQUEST = "Write add(a, b) that returns the sum of two numbers"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 WRONG = "```python\ndef add(a, b):\n    return a - b\n```"
 CRASHES = "```python\ndef add(a, b):\n    return a + c\n```"
+SEARCH, LOOSER, SEARCH2 = "'abbb' in s", "'bbb' in s", "bool(re.search('ab{3}', s))"
 CHECKS = "1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 0\nassert add(10, 20) == 30\n"
 
 
@@ -444,6 +445,16 @@ def test_what_may_be_spent_does_not_depend_on_what_the_server_has_cached(start):
         tries.append(len(model.generations) - before)
     assert usage["cached_tokens"] > usage["prefill_tokens"], "the second job found the prompt in the cache"
     assert tries[0] == tries[1] > 3
+
+
+def test_code_that_says_no_to_all_varied_inputs_is_compared_on_others(start):
+    codes = [f"```python\nimport re\n\n\ndef f(s):\n    return {code}\n```" for code in (SEARCH, LOOSER, SEARCH2)]
+    agent, _ = start(coder(*codes))
+    request = "Write f(s) that says whether s has an 'a' followed by three 'b' in it. f('ac') == False"
+    answer = agent.generate(request).json()
+    assert answer["verdict"] == "verified"
+    assert "'bbb'" not in answer["code"]
+    assert answer["evidence"]["inputs_compared"] > 20
 
 
 def test_a_value_that_the_model_has_stated_is_not_asked_for_again(start):

@@ -65,7 +65,7 @@ TIERS: dict[str, Limits] = {
         most_tokens=3,
         most_in_vain=3,
         most_without_examples=3,
-        asks_again_up_to=200,
+        asks_again_up_to=160,
         wants_backing=False,
         refines_wrong=False,
     ),
@@ -160,6 +160,11 @@ def split_input(evidence: Evidence) -> str | None:
     return None
 
 
+def wants_wider_inputs(evidence: Evidence) -> bool:
+    """Whether the inputs so far are too few, or the best candidate does the same for all of them."""
+    return evidence.best is not None and not _can_compare(evidence, evidence.best)
+
+
 def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:
     if not evidence.meets_trusted(chosen):
         is_hopeless = passed_of(chosen, evidence.trusted) + len(evidence.suspects) == len(evidence.trusted)
@@ -202,10 +207,13 @@ def _decide_by_generated(evidence: Evidence, limits: Limits, chosen: Candidate) 
 
 
 def _can_be_supported(evidence: Evidence, chosen: Candidate) -> bool:
-    """Whether another sample could back `chosen`: there are enough inputs to compare on, it does not give one value for
-    all of them, and the model does not just write the same again."""
-    can_compare = len(evidence.domain) >= LEAST_INPUTS and not evidence.is_constant(chosen)
-    return can_compare and not evidence.is_repeated(chosen)
+    """Whether another sample could back `chosen`: it can be compared, and is not just written again and again."""
+    return _can_compare(evidence, chosen) and not evidence.is_repeated(chosen)
+
+
+def _can_compare(evidence: Evidence, chosen: Candidate) -> bool:
+    """Whether there are enough inputs to compare on, and it does not give one value for all of them."""
+    return len(evidence.domain) >= LEAST_INPUTS and not evidence.is_constant(chosen)
 
 
 def _wants_split(evidence: Evidence, limits: Limits) -> bool:

@@ -177,9 +177,8 @@ class Evidence:
         return self._alike(candidate)
 
     def is_constant(self, candidate: Candidate) -> bool:
-        """Whether it gives one and the same value, other than a truth value, whatever goes in."""
-        values = {_output(candidate, i) for i in self.domain}
-        return len(self.domain) >= LEAST_INPUTS and len(values) == 1 and not values <= {"True", "False"}
+        """Whether it gives one and the same value whatever goes in."""
+        return len(self.domain) >= LEAST_INPUTS and len(set(self._outputs(candidate))) == 1
 
     def is_repeated(self, candidate: Candidate) -> bool:
         """Whether the voters that do as it does are many and all the same code, come by in one way."""

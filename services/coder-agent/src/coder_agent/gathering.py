@@ -9,6 +9,7 @@ from coder_agent.runs import READS, caller_ids
 from coder_agent.state import CodingState, StepTaken, Task
 from coder_agent.tests_gate import Suite
 from coder_agent.variation import varied_calls, varied_texts
+from coder_agent.wider_inputs import wider_calls
 
 MOST_INPUTS = 20
 """Calls whose values are compared, unless the cases themselves are more."""
@@ -58,15 +59,27 @@ def inputs_of(suite: Suite, known: Sequence[str] = ()) -> list[str]:
     Args:
         known: those so far, which all stay.
     """
-    read = [case.stdin for _, case in suite.cases if case.stdin is not None]
-    if read:
-        return [f"{READS}{text!r}" for text in varied_texts(read)]
-    trusted, others = (
-        [case.call for _, case in suite.cases if case.call and not case.raises and case.trusted is kind]
-        for kind in (True, False)
-    )
+    if read := _read_texts(suite):
+        return list(dict.fromkeys([*known, *(f"{READS}{text!r}" for text in varied_texts(read))]))
+    trusted, others = (_calls(suite, trusted=kind) for kind in (True, False))
     needed = dict.fromkeys([*known, *varied_calls(trusted), *others])
     return list(dict.fromkeys([*needed, *varied_calls(others)]))[: max(MOST_INPUTS, len(needed))]
+
+
+def wider_inputs_of(suite: Suite, known: Sequence[str], request: str) -> list[str]:
+    """`known` and calls further away from those of the cases; scripts have none."""
+    if _read_texts(suite):
+        return list(known)
+    calls = _calls(suite, trusted=True) or _calls(suite, trusted=False)
+    return list(dict.fromkeys([*known, *wider_calls(calls, request)]))
+
+
+def _read_texts(suite: Suite) -> list[str]:
+    return [case.stdin for _, case in suite.cases if case.stdin is not None]
+
+
+def _calls(suite: Suite, *, trusted: bool) -> list[str]:
+    return [case.call for _, case in suite.cases if case.call and not case.raises and case.trusted is trusted]
 
 
 def with_step(state: CodingState, update: CodingState, action: str) -> CodingState:

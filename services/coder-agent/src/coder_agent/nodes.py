@@ -1,16 +1,17 @@
 """The steps of the workflow. Each takes the state and the job's means, and returns only what it changed."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from coder_agent import prompts
 from coder_agent.asking import LATER_TEMPERATURE, ask, brief_of, model_plan, sampling_of, with_lead
 from coder_agent.candidates import Candidate, Origin, Row, Style
-from coder_agent.decision import next_style, refine_target, split_input
+from coder_agent.decision import next_style, refine_target, split_input, wants_wider_inputs
 from coder_agent.entry import settled, with_tested_name
 from coder_agent.extraction import Module, extract_module
 from coder_agent.failures import failures, wrong_value
-from coder_agent.gathering import evidence_of, inputs_of, spent
+from coder_agent.gathering import evidence_of, inputs_of, spent, wider_inputs_of
 from coder_agent.means import Means
 from coder_agent.reading.cases import called_names
 from coder_agent.reading.examples import Reading, read_request
@@ -154,20 +155,37 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
 
 
 async def run_tests(state: CodingState, means: Means) -> CodingState:
-    """Run every candidate that has not been run on the cases and inputs as they are now, equal code once."""
+    """Run every candidate that has not been run on the cases and inputs as they are now.
+
+    Where these inputs tell nothing apart, all candidates are run again on more of them, further away.
+    """
     task, suite = state["task"], state["suite"]
     inputs = inputs_of(suite, state["inputs"])
-    by_code = {c.code: c.row for c in state["candidates"] if c.row is not None}
-    waiting = {c.code: c for c in state["candidates"] if c.code not in by_code}
+    waiting = {candidate.code: candidate.index for candidate in reversed(state["candidates"]) if candidate.row is None}
     means.emit({"type": "run_start", "iteration": state["runs"]})
-    is_script = state["reading"].kind == "script"
-    new = list(waiting.values())
-    rows = await run_candidates(means.sandbox, task, new, suite, inputs, is_script=is_script) if new else []
-    by_code |= zip(waiting, rows, strict=True)
-    candidates = tuple(c.with_row(by_code[c.code]) for c in state["candidates"])
-    for candidate, row in zip(waiting.values(), rows, strict=True):
-        _tell_row(means, candidate.index, row, len(candidates), suite)
+    candidates = await _with_rows(state, means, state["candidates"], inputs)
+    wider = wider_inputs_of(suite, inputs, task.request)
+    ran = evidence_of(state | CodingState(candidates=candidates, inputs=tuple(inputs)))
+    if len(wider) > len(inputs) and wants_wider_inputs(ran):
+        inputs = wider
+        candidates = await _with_rows(state, means, tuple(c.with_row(None) for c in candidates), inputs)
+    for candidate in candidates:
+        if candidate.index in waiting.values() and candidate.row is not None:
+            _tell_row(means, candidate.index, candidate.row, len(candidates), suite)
     return CodingState(candidates=candidates, inputs=tuple(inputs), runs=state["runs"] + len(waiting))
+
+
+async def _with_rows(
+    state: CodingState, means: Means, candidates: tuple[Candidate, ...], inputs: Sequence[str]
+) -> tuple[Candidate, ...]:
+    """Those without a row are run, equal code once."""
+    by_code = {c.code: c.row for c in candidates if c.row is not None}
+    new = list({c.code: c for c in candidates if c.code not in by_code}.values())
+    is_script = state["reading"].kind == "script"
+    task, suite = state["task"], state["suite"]
+    rows = await run_candidates(means.sandbox, task, new, suite, inputs, is_script=is_script) if new else []
+    by_code |= {candidate.code: row for candidate, row in zip(new, rows, strict=True)}
+    return tuple(c.with_row(by_code[c.code]) for c in candidates)
 
 
 async def split(state: CodingState, means: Means) -> CodingState:

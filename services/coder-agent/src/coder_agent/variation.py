@@ -25,7 +25,7 @@ def varied_calls(calls: Iterable[str]) -> list[str]:
 
     What goes with a changed sequence is kept in step: another one of its length, and a number that is its length.
     """
-    return list(dict.fromkeys(_in_turns([_variants(call) for call in calls])))[:MOST_CALLS]
+    return list(dict.fromkeys(in_turns([calls_with(call, _with_one_changed) for call in calls])))[:MOST_CALLS]
 
 
 def varied_texts(texts: Iterable[str]) -> list[str]:
@@ -33,14 +33,14 @@ def varied_texts(texts: Iterable[str]) -> list[str]:
 
     A number alone on its line that counts the other lines, or the words of one, is left as it is.
     """
-    return list(dict.fromkeys(_in_turns([list(_text_variants(text)) for text in texts])))[:MOST_TEXTS]
+    return list(dict.fromkeys(in_turns([list(_text_variants(text)) for text in texts])))[:MOST_TEXTS]
 
 
 def _text_variants(text: str) -> Iterator[str]:
     lines = text.splitlines()
     counts = {str(len(lines) - 1), *(str(len(line.split())) for line in lines if len(lines) > 1)}
     words = [word for word in re.finditer(r"\S+", text) if word[0] not in counts or word[0] not in lines]
-    changed = _in_turns([[(word, new) for new in _other_words(word[0])] for word in words])
+    changed = in_turns([[(word, new) for new in _other_words(word[0])] for word in words])
     return (f"{text[: word.start()]}{new}{text[word.end() :]}" for word, new in changed)
 
 
@@ -54,23 +54,27 @@ def _other_words(word: str) -> list[str]:
     return [other for other in new if other != word]
 
 
-def _in_turns(rows: Iterable[Iterable[Any]]) -> Iterator[Any]:
+def in_turns(rows: Iterable[Iterable[Any]]) -> Iterator[Any]:
     """The first of each row, then the second of each, and so on."""
     missing = object()
     return (item for turn in zip_longest(*rows, fillvalue=missing) for item in turn if item is not missing)
 
 
-def _variants(call: str) -> list[str]:
+def calls_with(call: str, others: Callable[[Sequence[Any], int], Iterable[Sequence[Any]]]) -> list[str]:
+    """`call` with each of what `others(its arguments, a position)` gives, the positions in turns.
+
+    Keywords stay. None where an argument is not literal.
+    """
     try:
         node = parsed_expression(call)
         if not isinstance(node, ast.Call):
             return []
         if ast.unparse(node.func) in WRAPPERS and len(node.args) == 1 and isinstance(node.args[0], ast.Call):
-            return [f"{ast.unparse(node.func)}({inner})" for inner in _variants(ast.unparse(node.args[0]))]
+            return [f"{ast.unparse(node.func)}({inner})" for inner in calls_with(ast.unparse(node.args[0]), others)]
         values = [ast.literal_eval(argument) for argument in node.args]
         name = ast.unparse(node.func)
         named = [ast.unparse(keyword) for keyword in node.keywords]
-        changed = _in_turns([_with_one_changed(values, position) for position in range(len(values))])
+        changed = in_turns([others(values, position) for position in range(len(values))])
         return [f"{name}({', '.join([*map(repr, arguments), *named])})" for arguments in changed]
     except (ValueError, TypeError, RecursionError, MemoryError):
         return []
@@ -78,7 +82,7 @@ def _variants(call: str) -> list[str]:
 
 def _with_one_changed(values: Sequence[Any], position: int) -> Iterator[list[Any]]:
     value = values[position]
-    if _is_length(value, [*values[:position], *values[position + 1 :]]):
+    if is_length(value, [*values[:position], *values[position + 1 :]]):
         return
     for change in _changes(value):
         new = change(value)
@@ -93,10 +97,11 @@ def _in_step(other: Any, old: Any, new: Any, change: Change) -> Any:
     is_alike = isinstance(other, str) if isinstance(old, str) else isinstance(other, list | tuple)
     if is_alike and len(other) == len(old):
         return change(other)
-    return len(new) if _is_length(other, [old]) else other
+    return len(new) if is_length(other, [old]) else other
 
 
-def _is_length(value: Any, others: Iterable[Any]) -> bool:
+def is_length(value: Any, others: Iterable[Any]) -> bool:
+    """Whether `value` is the length of one of `others`, and so is hardly meant to change alone."""
     return type(value) is int and any(isinstance(other, list | tuple) and len(other) == value for other in others)
 
 

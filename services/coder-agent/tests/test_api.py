@@ -174,7 +174,8 @@ PASSED, FAILED = every(Cell("passed")), every(Cell("failed", "4"))
 
 @pytest.mark.parametrize("outcome", ["timeout", "killed", "tampered"])
 def test_a_last_run_that_does_not_end_well_is_no_pass_though_every_test_in_it_passed(start, outcome):
-    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(make_result(outcome, ADDED), rows=PASSED))
+    stubs_fail = make_result("failed")
+    agent, _ = start(RIGHT, sandbox=ScriptedSandbox(stubs_fail, make_result(outcome, ADDED), rows=PASSED))
     answer = agent.generate(REQUEST, tier="fast").json()
     assert (answer["verdict"], answer["passed"]) == ("tests_failed", False)
     assert answer["confidence"] < 0.5
@@ -222,7 +223,7 @@ def test_without_a_model_and_without_isolation_health_is_an_error():
 def test_two_jobs_at_once_do_not_mix_and_health_answers_meanwhile(start):
     def answer(messages):
         name = "alpha" if "alpha" in str(messages) else "beta"
-        return f"```python\ndef {name}(a):\n    return '{name}'\n```"
+        return f"```python\ndef {name}(a):\n    return '{name}' * a\n```"
 
     agent, _ = start(answer, model={"delay_sec": 0.02})
     results, slowest = {}, [0.0]
@@ -295,7 +296,7 @@ def test_code_that_meets_the_examples_is_not_lost_because_the_model_is(start):
     agent, _ = start([RIGHT, Reply("", error_after=0)])
     assert agent.generate(three).json()["verdict"] == "verified"
     agent, _ = start([RIGHT, Reply("", error_after=0)])
-    answer = agent.generate(REQUEST)
+    answer = agent.generate("Write add(a, b). add(0, 0) == 0")
     assert (answer.status_code, answer.json()["verdict"]) == (200, "not_verified")
     assert "def add" in answer.json()["code"]
     assert "model" in answer.json()["error"]

@@ -139,6 +139,32 @@ def test_code_that_always_gives_the_same_is_not_supported(value):
     assert not evidence(*same, trusted=["t"]).is_backed(same[0])
 
 
+@pytest.mark.parametrize(
+    ("facts", "pins"),
+    [
+        ({"faults_found": 0.7}, True),
+        ({"faults_found": 0.69}, False),
+        ({"faults_found": None}, False),
+        ({"faults_found": 1.0, "stub_passes": True}, False),
+    ],
+)
+def test_examples_that_find_most_small_faults_and_no_stub_meets_pin_the_code(facts, pins):
+    one = candidate(0, row("t", "", gives("1", "2", "3"), **facts))
+    assert evidence(one, trusted=["t"]).is_pinned(one) is pins
+
+
+def test_code_that_others_contradict_or_that_always_gives_the_same_is_not_pinned():
+    def first(values, *others, **facts):
+        pool = [candidate(0, row("t", "u", values, faults_found=1.0)), *others]
+        return evidence(*pool, trusted=["t"], **facts).is_pinned(pool[0])
+
+    others = [candidate(i, row("t", "", gives("4", "5", "6"))) for i in (1, 2, 3)]
+    assert first(gives("1", "2", "3"), *others[:2])
+    assert not first(gives("1", "2", "3"), *others)
+    assert not first(gives("1", "1", "1"))
+    assert not first(gives("1", "2", "3"), properties=["u"])
+
+
 def test_one_example_alone_is_not_backed_and_three_are():
     alone = candidate(0, row("t"))
     assert not evidence(alone, trusted=["t"]).is_backed(alone)

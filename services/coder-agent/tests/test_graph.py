@@ -447,6 +447,18 @@ def test_what_may_be_spent_does_not_depend_on_what_the_server_has_cached(start):
     assert tries[0] == tries[1] > 3
 
 
+def test_an_example_that_finds_the_faults_of_the_code_speaks_for_it_though_no_other_sample_meets_it(start):
+    others = [f"```python\ndef f(items):\n    return {n}\n```" for n in range(30)]
+    code = "```python\ndef f(items):\n    return sorted(items)[-2]\n```"
+    agent, _ = start(coder(code, *others))
+    answer = agent.generate("Write f(items), the second largest. f([5, 1, 9, 7]) == 7").json()
+    assert (answer["verdict"], answer["evidence"]["faults_examples_find"]) == ("verified", 1)
+    agent, _ = start(coder("```python\ndef f(items):\n    return len(items) > 2\n```", *others))
+    answer = agent.generate("Write f(items), whether there are more than two. f([5, 1, 9, 7]) == True").json()
+    assert answer["verdict"] == "not_verified"
+    assert "always gives the same could meet" in answer["error"]
+
+
 def test_code_that_says_no_to_all_varied_inputs_is_compared_on_others(start):
     codes = [f"```python\nimport re\n\n\ndef f(s):\n    return {code}\n```" for code in (SEARCH, LOOSER, SEARCH2)]
     agent, _ = start(coder(*codes))

@@ -18,10 +18,17 @@ ALIKE = [candidate(i, row("t", "a b c d", gives("4", "5", "6")), code="def f(x):
 OUTVOTED = evidence(candidate(0, row("t a b c d", "", SAME)), *ALIKE, trusted=["t"], generated=list("abcd"))
 
 
+def told_of(**facts):
+    return evidence(candidate(0, row("t", "", SAME, **facts)), trusted=["t"])
+
+
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
         (ALONE, "nothing else speaks for it: no other sample"),
+        (told_of(faults_found=0.25), "example, which would not notice 75% of small faults in it, and nothing else"),
+        (told_of(faults_found=1.0), "example, and nothing else"),
+        (told_of(stub_passes=True), "always gives the same could meet, and nothing else"),
         (replace(ALONE, generated=["a", "b", "c"]), "fails most of the 3 tests"),
         (replace(ALONE, generated=["a", "b"]), "too few say anything"),
         (replace(ALONE, calls={"f": ["t"], "g": []}), "shows that g is there"),

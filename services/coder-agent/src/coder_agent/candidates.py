@@ -51,6 +51,10 @@ class Row:
     stderr: str = ""
     outputs: Mapping[str, str | None] = field(default_factory=dict)
     """By input, the repr of what it gave; None where it gave nothing: it raised, took too long or was not run."""
+    faults_found: float | None = None
+    """Of small faults put into the code, the share that the request's examples find; None: not tried, or no place."""
+    stub_passes: bool = False
+    """Whether a stub, such as one that always gives True, meets these examples as well."""
 
     @property
     def only_crashes(self) -> bool:

@@ -12,24 +12,27 @@ from coder_agent.evidence import Evidence
 BASE = -1.0
 FIRST_EXAMPLE, FURTHER_EXAMPLES, CALLERS_TESTS = 2.2, 0.5, 3.5
 AGREEING_SHARE, SUPPORTER = 1.2, 0.5
-GENERATED_SHARE, MUTATION_SCORE = 1.6, 0.6
+GENERATED_SHARE, FAULTS_FOUND = 1.6, 3.0
 OUTVOTED, CONSTANT, FAILS_TRUSTED = -1.5, -1.5, -3.0
 MOST_COUNTED = 3
+USUAL_FAULTS_FOUND = 0.7
 
 
 def confidence(evidence: Evidence, candidate: Candidate, mutation_score: float | None = None) -> float:
     """The estimate for `candidate`; 0 where it was not run or does not load.
 
     Args:
-        mutation_score: share of the code's mutants that the delivered tests find, 0 to 1; None: not measured.
+        mutation_score: share of the code's mutants that the delivered tests find, 0 to 1; None: not measured. It
+            counts where it was not tried what the examples find.
     """
     if candidate.row is None or not candidate.row.loads:
         return 0.0
     sum_ = BASE + _trusted(evidence, candidate) + _company(evidence, candidate)
     if evidence.generated:
         sum_ += GENERATED_SHARE * (passed_of(candidate, evidence.generated) / len(evidence.generated) - 0.25)
-    if mutation_score is not None:
-        sum_ += MUTATION_SCORE * mutation_score
+    found = mutation_score if candidate.row.faults_found is None else candidate.row.faults_found
+    if found is not None:
+        sum_ += FAULTS_FOUND * (found - USUAL_FAULTS_FOUND)
     return round(1 / (1 + math.exp(-sum_)), 3)
 
 

@@ -13,6 +13,7 @@
   samples may contradict them.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,6 +38,8 @@ class Limits:
     """The same while no candidate meets the examples: what more of the same tries cost buys hardly anything."""
     most_without_examples: float
     """The same where the request gives no example: checks must be written first, often dearer than the code."""
+    most_when_pinned: float = math.inf
+    """The same once the examples find most small faults in the best candidate: another opinion adds little."""
     asks_again_up_to: int | None = None
     """A bound in tokens as well while no candidate meets the examples: nothing is asked for after a long answer."""
     suspects_after: int = ENOUGH_TO_SUSPECT
@@ -76,6 +79,7 @@ TIERS: dict[str, Limits] = {
         most_tokens=4.5,
         most_in_vain=2.75,
         most_without_examples=7.25,
+        most_when_pinned=3,
         splits=1,
     ),
     "deep": Limits(
@@ -124,14 +128,18 @@ def next_style(evidence: Evidence, limits: Limits) -> Style:
 
 
 def may_be_verified(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
-    """Whether more than the examples speaks for it; where the tier wants no more, that nothing speaks against it."""
+    """Whether more than that it meets the examples speaks for it: other samples, or how many faults the examples find.
+
+    Where the tier wants no more and no fault can be tried, that nothing speaks against it.
+    """
     if evidence.unproved(candidate):
         return False
     if not evidence.trusted:
         return evidence.is_settled_by_generated(candidate)
-    if limits.wants_backing:
-        return evidence.is_backed(candidate)
-    return not (evidence.is_constant(candidate) or evidence.is_outvoted(candidate)) and evidence.meets_stated(candidate)
+    if evidence.is_backed(candidate) or evidence.is_pinned(candidate):
+        return True
+    is_tried = candidate.row is not None and (candidate.row.faults_found is not None or candidate.row.stub_passes)
+    return not (limits.wants_backing or is_tried or evidence.is_contradicted(candidate))
 
 
 def refine_target(evidence: Evidence) -> Candidate | None:
@@ -181,8 +189,8 @@ def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) ->
         return "accept"
     if _wants_split(evidence, limits):
         return "split"
-    if not _can_be_supported(evidence, chosen) and may_write_tests:
-        return "write_tests"
+    if not _can_be_supported(evidence, chosen) and (may_write_tests or evidence.is_pinned(chosen)):
+        return "accept" if evidence.is_pinned(chosen) else "write_tests"
     if not evidence.inputs and not evidence.generated:
         return "stop"  # nothing tells samples apart
     return _sample_or_stop(evidence, limits)
@@ -248,11 +256,14 @@ def _samples(evidence: Evidence) -> int:
 
 
 def _has_budget(evidence: Evidence, limits: Limits) -> bool:
+    return evidence.paid_tokens < _most_tokens(evidence, limits) * max(1, evidence.first_tokens)
+
+
+def _most_tokens(evidence: Evidence, limits: Limits) -> float:
+    """Times the first answer's tokens."""
     if not evidence.trusted:
-        most = limits.most_without_examples
-    else:
-        is_found = evidence.best is not None and evidence.meets_trusted(evidence.best)
-        most = limits.most_tokens if is_found else limits.most_in_vain
-        if not is_found and limits.asks_again_up_to is not None and evidence.paid_tokens > limits.asks_again_up_to:
-            return False
-    return evidence.paid_tokens < most * max(1, evidence.first_tokens)
+        return limits.most_without_examples
+    if evidence.best is not None and evidence.meets_trusted(evidence.best):
+        return min(limits.most_tokens, limits.most_when_pinned if evidence.is_pinned(evidence.best) else math.inf)
+    is_long = limits.asks_again_up_to is not None and evidence.paid_tokens > limits.asks_again_up_to
+    return 0 if is_long else limits.most_in_vain

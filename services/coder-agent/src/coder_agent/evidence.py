@@ -34,6 +34,8 @@ ENOUGH_TO_SUSPECT = 4
 """Samples that must all fail an example before it is suspected."""
 ENOUGH_TRUSTED = 3
 """Examples that need no second signal: wrong code hardly ever meets so many."""
+ENOUGH_FAULTS = 0.7
+"""Share of the small faults in a candidate that the examples must find to pin it (decision 0010)."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,18 @@ class Evidence:
             return True
         enough = self.rounds_of_tests and len(self.generated) >= LEAST_GENERATED and not self.is_constant(candidate)
         return bool(enough) and passed_of(candidate, self.generated) * 2 >= len(self.generated)
+
+    def is_pinned(self, candidate: Candidate) -> bool:
+        """Whether the examples find most small faults put into it and all stubs: wrong code hardly meets them."""
+        row = candidate.row
+        if row is None or row.faults_found is None or row.stub_passes:
+            return False
+        is_enough = row.faults_found >= ENOUGH_FAULTS
+        return is_enough and self.meets_trusted(candidate) and not self.is_contradicted(candidate)
+
+    def is_contradicted(self, candidate: Candidate) -> bool:
+        """Whether more do otherwise, it always gives the same, or not what the request says of every result."""
+        return self.is_outvoted(candidate) or self.is_constant(candidate) or not self.meets_stated(candidate)
 
     def unproved(self, candidate: Candidate) -> list[str]:
         """Of several functions that are asked for, those it does not define, or that no case which counts calls: a

@@ -11,6 +11,7 @@ from coder_agent.decision import next_style, refine_target, split_input, wants_w
 from coder_agent.entry import settled, with_tested_name
 from coder_agent.extraction import Module, extract_module
 from coder_agent.failures import failures, wrong_value
+from coder_agent.gate import fail_on_stubs, mutation_score
 from coder_agent.gathering import evidence_of, inputs_of, spent, wider_inputs_of
 from coder_agent.means import Means
 from coder_agent.reading.cases import called_names
@@ -166,9 +167,10 @@ async def run_tests(state: CodingState, means: Means) -> CodingState:
     candidates = await _with_rows(state, means, state["candidates"], inputs)
     wider = wider_inputs_of(suite, inputs, task.request)
     ran = evidence_of(state | CodingState(candidates=candidates, inputs=tuple(inputs)))
-    if len(wider) > len(inputs) and wants_wider_inputs(ran):
+    if len(wider) > len(inputs) and not task.caller_tests and wants_wider_inputs(ran):
         inputs = wider
         candidates = await _with_rows(state, means, tuple(c.with_row(None) for c in candidates), inputs)
+    candidates = await _with_faults_found(state | CodingState(candidates=candidates, inputs=tuple(inputs)), means)
     for candidate in candidates:
         if candidate.index in waiting.values() and candidate.row is not None:
             _tell_row(means, candidate.index, candidate.row, len(candidates), suite)
@@ -186,6 +188,22 @@ async def _with_rows(
     rows = await run_candidates(means.sandbox, task, new, suite, inputs, is_script=is_script) if new else []
     by_code |= {candidate.code: row for candidate, row in zip(new, rows, strict=True)}
     return tuple(c.with_row(by_code[c.code]) for c in candidates)
+
+
+async def _with_faults_found(state: CodingState, means: Means) -> tuple[Candidate, ...]:
+    """Of the best one that meets the examples it is tried how many faults in it they find."""
+    evidence, suite, candidates = evidence_of(state), state["suite"], state["candidates"]
+    best = evidence.best
+    if best is None or best.row is None or not evidence.meets_trusted(best) or evidence.has_caller_tests:
+        return candidates
+    if best.row.faults_found is not None or best.row.stub_passes or state["reading"].kind == "script":
+        return candidates
+    task, trusted = state["task"], suite.ids(trusted=True)
+    found = await mutation_score(means.sandbox, task, suite.only(trusted), best)
+    names = settled(state["reading"], candidates).to_define
+    fail = await fail_on_stubs(means.sandbox, task, suite, trusted, names)
+    row = replace(best.row, faults_found=found, stub_passes=not fail)
+    return tuple(c.with_row(row) if c.code == best.code else c for c in candidates)
 
 
 async def split(state: CodingState, means: Means) -> CodingState:

@@ -1,8 +1,9 @@
 """The verdict: what may be claimed of exactly the code that is delivered.
 
-verified      every trusted test passed (at least one) and a second signal speaks for it (`fast`: none against it), or,
-              where the request has none, at least three generated tests passed that were written without seeing the
-              code, fail on stubs and stand against the majority of candidates; of several functions each is tested
+verified      every trusted test passed (at least one) and a second signal speaks for it: other samples, or that these
+              tests find most small faults put into it; or, where the request has none, at least three generated tests
+              passed that were written without seeing the code, fail on stubs and stand against the majority of
+              candidates; of several functions each is tested
 tests_failed  a test that counts failed
 not_verified  nothing that counts could be established: no code, nothing run, a package is missing, too few tests
 """
@@ -136,6 +137,7 @@ def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Read
         "generated_dropped": [name for name in evidence.generated if name not in kept],
         "candidates": len(evidence.candidates),
         "inputs_compared": len(evidence.domain),
+        "faults_examples_find": chosen.row.faults_found if chosen.row else None,
         "agreement": round(agreeing / max(1, len(evidence.voters)), 3),
         "delivered_candidate": chosen.index,
     }

@@ -87,7 +87,10 @@ def _doubt(evidence: Evidence, kept: list[str]) -> str:
     if chosen is not None and (against := _against(evidence, chosen)):
         return f"{against} {MORE}"
     if evidence.trusted:
-        return f"It meets the request's {_examples(evidence)}, and nothing else speaks for it{_tests(evidence)}. {MORE}"
+        return (
+            f"It meets the request's {_examples(evidence)}{_missed(chosen) or ','} and nothing else speaks for it"
+            f"{_tests(evidence)}. {MORE}"
+        )
     if not evidence.generated and not evidence.inputs:
         return (
             "Nothing could be put to the test. Add an example (of a script: its input and its output), or pass tests."
@@ -112,6 +115,14 @@ def _against(evidence: Evidence, chosen: Candidate) -> str | None:
 
 def _examples(evidence: Evidence) -> str:
     return "example" if len(evidence.trusted) == 1 else f"{len(evidence.trusted)} examples"
+
+
+def _missed(chosen: Candidate | None) -> str:
+    row = chosen.row if chosen is not None else None
+    if row is not None and row.stub_passes:
+        return ", which code that always gives the same could meet,"
+    found = row.faults_found if row is not None else None
+    return "" if found is None or found == 1 else f", which would not notice {1 - found:.0%} of small faults in it,"
 
 
 def _tests(evidence: Evidence) -> str:

@@ -65,15 +65,15 @@ def tiers_table() -> str:
     from coder_agent.decision import TIERS
 
     rows = [
-        "| tier | samples | rounds of tests | questions | tokens | in vain | without examples | backing |",
-        "|---|---|---|---|---|---|---|---|",
+        "| tier | samples | rounds of tests | questions | tokens | pinned | in vain | without examples | backing |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, limits in TIERS.items():
         spent = f"{limits.samples} | {limits.rounds_of_tests} | {limits.splits}"
         in_vain = f"{limits.most_in_vain:g}x" + (
             f", {limits.asks_again_up_to} tokens" if limits.asks_again_up_to else ""
         )
-        most = f"{limits.most_tokens:g}x | {in_vain} | {limits.most_without_examples:g}x"
+        most = f"{limits.most_tokens:g}x | {limits.most_when_pinned:g}x | {in_vain} | {limits.most_without_examples:g}x"
         rows.append(f"| {name} | {spent} | {most} | {'yes' if limits.wants_backing else 'no'} |")
     return "\n".join(rows)
 

@@ -13,7 +13,6 @@
   samples may contradict them.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,12 +33,12 @@ class Limits:
     rounds_of_tests: int
     most_tokens: float
     """Times the first answer's tokens, after which no sample, refinement or value is asked for."""
+    most_when_pinned: float
+    """The same once the examples find most small faults in the best candidate: another opinion adds little."""
     most_in_vain: float
     """The same while no candidate meets the examples: what more of the same tries cost buys hardly anything."""
     most_without_examples: float
     """The same where the request gives no example: checks must be written first, often dearer than the code."""
-    most_when_pinned: float = math.inf
-    """The same once the examples find most small faults in the best candidate: another opinion adds little."""
     asks_again_up_to: int | None = None
     """A bound in tokens as well while no candidate meets the examples: nothing is asked for after a long answer."""
     suspects_after: int = ENOUGH_TO_SUSPECT
@@ -66,6 +65,7 @@ TIERS: dict[str, Limits] = {
         opinions=("plain", "because"),
         rounds_of_tests=1,
         most_tokens=3,
+        most_when_pinned=3,
         most_in_vain=3,
         most_without_examples=3,
         asks_again_up_to=160,
@@ -77,9 +77,9 @@ TIERS: dict[str, Limits] = {
         opinions=("plain", "because", "again", "steps", *(("again", "again", "because", "again") * 2)),
         rounds_of_tests=1,
         most_tokens=4.5,
+        most_when_pinned=3,
         most_in_vain=2.75,
         most_without_examples=7.25,
-        most_when_pinned=3,
         splits=1,
     ),
     "deep": Limits(
@@ -87,6 +87,7 @@ TIERS: dict[str, Limits] = {
         opinions=("plain", "because", "again", "steps", *(("again", "again", "because") * 9)),
         rounds_of_tests=2,
         most_tokens=13,
+        most_when_pinned=13,
         most_in_vain=13,
         most_without_examples=18,
         suspects_after=10,
@@ -102,7 +103,13 @@ def decide(evidence: Evidence, limits: Limits) -> Action:
         return "write_code" if evidence.attempts < limits.empty_answers else "stop"
     if evidence.model_lost:
         limits = replace(
-            limits, refinements=0, rounds_of_tests=0, most_tokens=0, most_in_vain=0, most_without_examples=0
+            limits,
+            refinements=0,
+            rounds_of_tests=0,
+            most_tokens=0,
+            most_when_pinned=0,
+            most_in_vain=0,
+            most_without_examples=0,
         )
     if not evidence.trusted and evidence.rounds_of_tests == 0 and limits.rounds_of_tests:
         return "write_tests"
@@ -264,6 +271,6 @@ def _most_tokens(evidence: Evidence, limits: Limits) -> float:
     if not evidence.trusted:
         return limits.most_without_examples
     if evidence.best is not None and evidence.meets_trusted(evidence.best):
-        return min(limits.most_tokens, limits.most_when_pinned if evidence.is_pinned(evidence.best) else math.inf)
+        return limits.most_when_pinned if evidence.is_pinned(evidence.best) else limits.most_tokens
     is_long = limits.asks_again_up_to is not None and evidence.paid_tokens > limits.asks_again_up_to
     return 0 if is_long else limits.most_in_vain

@@ -1,23 +1,21 @@
 """The steps of the workflow. Each takes the state and the job's means, and returns only what it changed."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 
 from coder_agent import prompts
 from coder_agent.asking import LATER_TEMPERATURE, ask, brief_of, model_plan, sampling_of, with_lead
 from coder_agent.candidates import Candidate, Origin, Row, Style
-from coder_agent.decision import next_style, refine_target, split_input, wants_wider_inputs
+from coder_agent.decision import next_style, refine_target, split_input
 from coder_agent.entry import settled, with_tested_name
+from coder_agent.execution import execute
 from coder_agent.extraction import Module, extract_module
 from coder_agent.failures import failures, wrong_value
-from coder_agent.gate import fail_on_stubs, mutation_score
-from coder_agent.gathering import evidence_of, inputs_of, spent, wider_inputs_of
+from coder_agent.gathering import evidence_of, spent
 from coder_agent.means import Means
 from coder_agent.reading.cases import called_names
 from coder_agent.reading.examples import Reading, read_request
 from coder_agent.reading.properties import read_properties
-from coder_agent.runs import run_candidates
 from coder_agent.source_text import without_last_statement
 from coder_agent.state import CodingState, Task
 from coder_agent.stated_cases import stated_cases
@@ -156,54 +154,14 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
 
 
 async def run_tests(state: CodingState, means: Means) -> CodingState:
-    """Run every candidate that has not been run on the cases and inputs as they are now.
-
-    Where these inputs tell nothing apart, all candidates are run again on more of them, further away.
-    """
-    task, suite = state["task"], state["suite"]
-    inputs = inputs_of(suite, state["inputs"])
+    """Run every candidate that has not been run on the cases and inputs as they are now, and tell of each."""
     waiting = {candidate.code: candidate.index for candidate in reversed(state["candidates"]) if candidate.row is None}
     means.emit({"type": "run_start", "iteration": state["runs"]})
-    candidates = await _with_rows(state, means, state["candidates"], inputs)
-    wider = wider_inputs_of(suite, inputs, task.request)
-    ran = evidence_of(state | CodingState(candidates=candidates, inputs=tuple(inputs)))
-    if len(wider) > len(inputs) and not task.caller_tests and wants_wider_inputs(ran):
-        inputs = wider
-        candidates = await _with_rows(state, means, tuple(c.with_row(None) for c in candidates), inputs)
-    candidates = await _with_faults_found(state | CodingState(candidates=candidates, inputs=tuple(inputs)), means)
+    candidates, inputs = await execute(state, means)
     for candidate in candidates:
         if candidate.index in waiting.values() and candidate.row is not None:
-            _tell_row(means, candidate.index, candidate.row, len(candidates), suite)
-    return CodingState(candidates=candidates, inputs=tuple(inputs), runs=state["runs"] + len(waiting))
-
-
-async def _with_rows(
-    state: CodingState, means: Means, candidates: tuple[Candidate, ...], inputs: Sequence[str]
-) -> tuple[Candidate, ...]:
-    """Those without a row are run, equal code once."""
-    by_code = {c.code: c.row for c in candidates if c.row is not None}
-    new = list({c.code: c for c in candidates if c.code not in by_code}.values())
-    is_script = state["reading"].kind == "script"
-    task, suite = state["task"], state["suite"]
-    rows = await run_candidates(means.sandbox, task, new, suite, inputs, is_script=is_script) if new else []
-    by_code |= {candidate.code: row for candidate, row in zip(new, rows, strict=True)}
-    return tuple(c.with_row(by_code[c.code]) for c in candidates)
-
-
-async def _with_faults_found(state: CodingState, means: Means) -> tuple[Candidate, ...]:
-    """Of the best one that meets the examples it is tried how many faults in it they find."""
-    evidence, suite, candidates = evidence_of(state), state["suite"], state["candidates"]
-    best = evidence.best
-    if best is None or best.row is None or not evidence.meets_trusted(best) or evidence.has_caller_tests:
-        return candidates
-    if best.row.faults_found is not None or best.row.stub_passes or state["reading"].kind == "script":
-        return candidates
-    task, trusted = state["task"], suite.ids(trusted=True)
-    found = await mutation_score(means.sandbox, task, suite.only(trusted), best)
-    names = settled(state["reading"], candidates).to_define
-    fail = await fail_on_stubs(means.sandbox, task, suite, trusted, names)
-    row = replace(best.row, faults_found=found, stub_passes=not fail)
-    return tuple(c.with_row(row) if c.code == best.code else c for c in candidates)
+            _tell_row(means, candidate.index, candidate.row, len(candidates), state["suite"])
+    return CodingState(candidates=candidates, inputs=inputs, runs=state["runs"] + len(waiting))
 
 
 async def split(state: CodingState, means: Means) -> CodingState:

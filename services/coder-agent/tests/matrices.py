@@ -1,6 +1,6 @@
 """Evidence for tests, written as tables."""
 
-from coder_agent.candidates import Candidate, Check, Row
+from coder_agent.candidates import Candidate, Check, ExampleStrength, Row
 from coder_agent.evidence import Evidence
 
 
@@ -11,8 +11,10 @@ def row(passed="", failed="", gave=None, **facts):
     return Row(checks, **{"loads": True, "outputs": gave or {}, **facts})
 
 
-def candidate(index, the_row=None, origin="sample", code=None):
-    return Candidate(index, code or f"def f(): return {index}\n", ("f",), origin, row=the_row)
+def candidate(index, the_row=None, origin="sample", code=None, **strength):
+    """`strength`: what the request's examples say of it, `faults_found` and `stub_meets`; without any not known."""
+    known = ExampleStrength(**strength) if strength else None
+    return Candidate(index, code or f"def f(): return {index}\n", ("f",), origin, row=the_row, strength=known)
 
 
 def evidence(*candidates, **facts):

@@ -58,7 +58,7 @@ def test_one_that_was_written_from_other_code_is_none_of_those_that_were_asked()
 
 
 def test_what_the_examples_find_counts_before_what_the_delivered_tests_find():
-    poor, rich = (evidence(candidate(0, row("t", "", SAME, faults_found=f)), trusted=["t"]) for f in (0.2, 0.9))
+    poor, rich = (evidence(candidate(0, row("t", "", SAME), faults_found=f), trusted=["t"]) for f in (0.2, 0.9))
     assert sure(poor) < sure(ALONE) < sure(rich)
     assert sure(poor, 1.0) == sure(poor)
 

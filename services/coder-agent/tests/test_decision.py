@@ -67,8 +67,8 @@ def test_code_that_gives_the_same_whatever_goes_in_is_put_to_more_tests():
 
 def test_less_is_spent_on_other_opinions_once_the_examples_pin_the_code():
     facts = {"trusted": ["t"], "first_tokens": 100, "paid_tokens": 300}
-    pinned = evidence(candidate(0, row("t", "", gives("1", "2", "3"), faults_found=1.0)), **facts)
-    loose = evidence(candidate(0, row("t", "", gives("1", "2", "3"), faults_found=0.3)), **facts)
+    pinned = evidence(candidate(0, row("t", "", gives("1", "2", "3")), faults_found=1.0), **facts)
+    loose = evidence(candidate(0, row("t", "", gives("1", "2", "3")), faults_found=0.3), **facts)
     assert decide(pinned, STANDARD) == "stop"
     assert decide(replace(pinned, paid_tokens=299), STANDARD) == decide(loose, STANDARD) == "write_code"
     assert decide(pinned, DEEP) == "write_code"
@@ -76,18 +76,24 @@ def test_less_is_spent_on_other_opinions_once_the_examples_pin_the_code():
 
 
 def test_pinned_code_that_nothing_can_be_compared_with_is_accepted():
-    pinned = candidate(0, row("t", faults_found=1.0))
+    pinned = candidate(0, row("t"), faults_found=1.0)
     assert decide(evidence(pinned, trusted=["t"]), STANDARD) == "accept"
-    same = [candidate(i, row("t", "", gives("1", "2", "3"), faults_found=1.0), code="def f(): pass") for i in range(3)]
+    same = [candidate(i, row("t", "", gives("1", "2", "3")), code="def f(): pass", faults_found=1.0) for i in range(3)]
     assert decide(evidence(*same, trusted=["t"]), STANDARD) == "accept"
 
 
 @pytest.mark.parametrize(
     ("facts", "verified"),
-    [({}, True), ({"faults_found": 0.9}, True), ({"faults_found": 0.5}, False), ({"stub_passes": True}, False)],
+    [
+        ({"faults_found": None}, True),
+        ({"faults_found": 0.9}, True),
+        ({"faults_found": 0.5}, False),
+        ({"stub_meets": True}, False),
+        ({}, False),
+    ],
 )
-def test_the_fast_tier_verifies_what_the_examples_pin_or_where_that_cannot_be_tried(facts, verified):
-    seen = evidence(candidate(0, row("t", "", gives("1", "2", "3"), **facts)), trusted=["t"])
+def test_the_fast_tier_verifies_what_the_examples_pin_or_what_has_no_place_for_a_fault(facts, verified):
+    seen = evidence(candidate(0, row("t", "", gives("1", "2", "3")), **facts), trusted=["t"])
     assert decide(seen, FAST) == "accept"
     assert may_be_verified(seen, FAST, seen.best) is verified
 
@@ -98,6 +104,8 @@ def test_more_inputs_are_wanted_where_there_are_too_few_or_the_best_does_the_sam
 
     assert wants_wider_inputs(seen("True", "True", "True"))
     assert wants_wider_inputs(seen("1", "2"))
+    assert not wants_wider_inputs(evidence(candidate(0, row("", "t", gives("1", "1", "1"))), trusted=["t"]))
+    assert not wants_wider_inputs(evidence(candidate(0, CRASH), trusted=["t"], inputs=["f(1)", "f(2)", "f(3)"]))
     assert not wants_wider_inputs(seen("True", "True", "False"))
     assert not wants_wider_inputs(Evidence())
 

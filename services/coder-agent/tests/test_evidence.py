@@ -145,17 +145,17 @@ def test_code_that_always_gives_the_same_is_not_supported(value):
         ({"faults_found": 0.7}, True),
         ({"faults_found": 0.69}, False),
         ({"faults_found": None}, False),
-        ({"faults_found": 1.0, "stub_passes": True}, False),
+        ({"faults_found": 1.0, "stub_meets": True}, False),
     ],
 )
 def test_examples_that_find_most_small_faults_and_no_stub_meets_pin_the_code(facts, pins):
-    one = candidate(0, row("t", "", gives("1", "2", "3"), **facts))
+    one = candidate(0, row("t", "", gives("1", "2", "3")), **facts)
     assert evidence(one, trusted=["t"]).is_pinned(one) is pins
 
 
 def test_code_that_others_contradict_or_that_always_gives_the_same_is_not_pinned():
     def first(values, *others, **facts):
-        pool = [candidate(0, row("t", "u", values, faults_found=1.0)), *others]
+        pool = [candidate(0, row("t", "u", values), faults_found=1.0), *others]
         return evidence(*pool, trusted=["t"], **facts).is_pinned(pool[0])
 
     others = [candidate(i, row("t", "", gives("4", "5", "6"))) for i in (1, 2, 3)]
@@ -163,6 +163,25 @@ def test_code_that_others_contradict_or_that_always_gives_the_same_is_not_pinned
     assert not first(gives("1", "2", "3"), *others)
     assert not first(gives("1", "1", "1"))
     assert not first(gives("1", "2", "3"), properties=["u"])
+    assert first(gives("1", "2", "3"), generated=["v", "u"])
+    assert not first(gives("1", "2", "3"), generated=["v", "w", "u"])
+
+
+def test_code_that_gives_nothing_but_the_examples_is_neither_pinned_nor_backed_by_them():
+    """As `{"ab": 2, "c": 1, "": 0}[text]` is, which meets three examples and raises for all else."""
+    facts = {"trusted": ["t", "u", "v"], "inputs": [f"f({n})" for n in range(6)]}
+    holding, working = (candidate(0, row("t u v", "", gives(*gave)), faults_found=1.0) for gave in ("12", "123"))
+    assert evidence(working, **facts).is_pinned(working)
+    assert evidence(working, **facts).is_backed(working)
+    assert not evidence(holding, **facts).is_pinned(holding)
+    assert not evidence(holding, **facts).is_backed(holding)
+    few = facts | {"inputs": ["f(0)", "f(1)"]}
+    assert evidence(holding, **few).is_backed(holding)
+
+
+def test_three_examples_do_not_back_code_that_gives_the_same_for_all_else():
+    table = candidate(0, row("t u v", "", gives("None", "None", "None")))
+    assert not evidence(table, trusted=["t", "u", "v"]).is_backed(table)
 
 
 def test_one_example_alone_is_not_backed_and_three_are():

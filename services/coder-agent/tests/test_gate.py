@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
 from matrices import candidate, evidence, row
 
+from coder_agent.candidates import ExampleStrength
 from coder_agent.decision import TIERS
-from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
+from coder_agent.gate import cases_that_count, example_strength, fail_on_stubs, mutation_score
 from coder_agent.reading.examples import Case
 from coder_agent.state import Task
-from coder_agent.tests_gate import Suite
+from coder_agent.tests_gate import STUBS, SUITE_STUBS, Suite, met_by_a_stub
 
 CODE = "def larger(a, b):\n    if a <= b - 2:\n        return b\n    return a\n"
 TASK = Task("Write larger(a, b)", TIERS["standard"])
@@ -42,6 +44,49 @@ async def test_a_case_that_ends_in_an_expression_finds_no_fault_by_that(sandbox)
 async def test_a_fault_that_never_ends_is_found(sandbox):
     code = "def larger(a, b):\n    while a < b:\n        a += 1\n    return a\n"
     assert await mutation_score(sandbox, TASK, suite("assert larger(1, 4) == 4"), written(code)) > 0.5
+
+
+async def test_code_too_slow_for_its_mutants_to_be_told_from_it_has_no_score(sandbox):
+    slow = written(CODE.replace("    if", "    import time\n\n    time.sleep(0.7)\n    if", 1))
+    assert await mutation_score(sandbox, TASK, suite("assert larger(1, 2) == 1"), slow) is None
+    assert await example_strength(sandbox, TASK, suite("assert larger(1, 2) == 1"), slow, ["larger"]) is None
+
+
+async def test_how_much_examples_say_is_the_faults_they_find_and_whether_one_stub_meets_all(sandbox):
+    async def strength(code, *checks):
+        return await example_strength(sandbox, TASK, suite(*checks), written(code), ["larger"])
+
+    both = ("assert larger(1, 2) == 1", "assert larger(1, 3) == 3", "assert larger(1, 4) == 4")
+    assert await strength(CODE, *both) == ExampleStrength(faults_found=1.0)
+    assert await strength("def larger(a, b): pass\n", "assert larger(1, 2) is None") == ExampleStrength(stub_meets=True)
+    assert (await strength("def larger(a, b): return a > b\n", "assert larger(2, 1)")).stub_meets
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        ("assert larger(2, 1)", "assert not larger(1, 2)"),
+        ("assert larger(2, 1) == 1", "assert larger(1, 2) is None"),
+    ],
+)
+async def test_no_stub_meets_examples_that_each_another_stub_meets(sandbox, checks):
+    code = "def larger(a, b):\n    if a > b:\n        return 1\n"
+    found = await example_strength(sandbox, TASK, suite(*checks), written(code), ["larger"])
+    assert not found.stub_meets
+
+
+def test_stubs_that_were_not_reached_say_nothing():
+    assert met_by_a_stub({}) is None
+    every = dict.fromkeys([*STUBS, *SUITE_STUBS], "passed")
+    assert met_by_a_stub(every) is False
+    assert met_by_a_stub(every | {"zero": "failed"}) is True
+    assert met_by_a_stub({name: "passed" for name in every if name != "zero"}) is None
+
+
+async def test_a_file_that_takes_too_long_has_no_score(sandbox):
+    body = "import time\n\n    time.sleep(1.5)\n    assert larger(1, 2) == 1"
+    task = replace(TASK, caller_tests=f"from solution import larger\n\n\ndef test_it():\n    {body}\n")
+    assert await mutation_score(sandbox, task, Suite(), written()) is None
 
 
 async def test_the_callers_own_file_is_scored_too(sandbox):

@@ -217,6 +217,22 @@ def test_code_that_meets_its_one_example_and_nothing_else_is_not_verified(start)
     assert "same value whatever goes in" in answer["error"]
 
 
+@pytest.mark.parametrize("tier", ["fast", "standard"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return {'hello': 5}[text]",
+        "if text == 'hello':\n        return 5\n    raise ValueError(text)",
+        "import time\n    time.sleep(0.7)\n    return 5 if text else 9",
+    ],
+)
+def test_code_that_holds_the_answer_or_is_too_slow_to_be_tried_is_not_verified(start, tier, body):
+    agent, _ = start(coder(f"```python\ndef weight(text):\n    {body}\n```"))
+    answer = agent.generate("Write weight(text). weight('hello') == 5", tier=tier).json()
+    assert answer["evidence"]["trusted_failed"] == []
+    assert answer["verdict"] == "not_verified"
+
+
 def test_checks_are_written_without_seeing_the_code(start):
     agent, model = start(coder(RIGHT))
     agent.generate(BARE_REQUEST)
@@ -456,7 +472,7 @@ def test_an_example_that_finds_the_faults_of_the_code_speaks_for_it_though_no_ot
     agent, _ = start(coder("```python\ndef f(items):\n    return len(items) > 2\n```", *others))
     answer = agent.generate("Write f(items), whether there are more than two. f([5, 1, 9, 7]) == True").json()
     assert answer["verdict"] == "not_verified"
-    assert "always gives the same could meet" in answer["error"]
+    assert "always does the same could meet" in answer["error"]
 
 
 def test_code_that_says_no_to_all_varied_inputs_is_compared_on_others(start):

@@ -19,7 +19,7 @@ OUTVOTED = evidence(candidate(0, row("t a b c d", "", SAME)), *ALIKE, trusted=["
 
 
 def told_of(**facts):
-    return evidence(candidate(0, row("t", "", SAME, **facts)), trusted=["t"])
+    return evidence(candidate(0, row("t", "", SAME), **facts), trusted=["t"])
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def told_of(**facts):
         (ALONE, "nothing else speaks for it: no other sample"),
         (told_of(faults_found=0.25), "example, which would not notice 75% of small faults in it, and nothing else"),
         (told_of(faults_found=1.0), "example, and nothing else"),
-        (told_of(stub_passes=True), "always gives the same could meet, and nothing else"),
+        (told_of(stub_meets=True), "always does the same could meet, and nothing else"),
         (replace(ALONE, generated=["a", "b", "c"]), "fails most of the 3 tests"),
         (replace(ALONE, generated=["a", "b"]), "too few say anything"),
         (replace(ALONE, calls={"f": ["t"], "g": []}), "shows that g is there"),
@@ -36,6 +36,7 @@ def told_of(**facts):
         (replace(ALONE, model_lost=True), "model was lost"),
         (OUTVOTED, "behave differently on other inputs"),
         (evidence(candidate(0, row("t", "", gives("1", "1", "1"))), trusted=["t"]), "same value whatever"),
+        (evidence(candidate(0, row("t")), trusted=["t"], inputs=["f(1)", "f(2)", "f(3)"]), "holds their answers"),
         (evidence(candidate(0, row("a", "b", SAME)), generated=["a", "b"]), "Only 0 generated test(s)"),
         (evidence(candidate(0, row())), "Nothing could be put to the test"),
     ],

@@ -51,10 +51,6 @@ class Row:
     stderr: str = ""
     outputs: Mapping[str, str | None] = field(default_factory=dict)
     """By input, the repr of what it gave; None where it gave nothing: it raised, took too long or was not run."""
-    faults_found: float | None = None
-    """Of small faults put into the code, the share that the request's examples find; None: not tried, or no place."""
-    stub_passes: bool = False
-    """Whether a stub, such as one that always gives True, meets these examples as well."""
 
     @property
     def only_crashes(self) -> bool:
@@ -75,6 +71,16 @@ class Row:
 
 
 @dataclass(frozen=True)
+class ExampleStrength:
+    """How much the request's examples say of code that meets them."""
+
+    faults_found: float | None = None
+    """Of small faults put into the code, the share that they find; None: there is no place for one."""
+    stub_meets: bool = False
+    """Whether a stub, such as one that always gives True, meets all of them as well."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One module: `index` counts from 0 in the order of making; `row` is None until it has been run."""
 
@@ -86,6 +92,8 @@ class Candidate:
     model_sha256: str | None = None
     style: Style = "plain"
     row: Row | None = field(default=None, compare=False)
+    strength: ExampleStrength | None = field(default=None, compare=False)
+    """What the request's examples say of it, whatever else it is run on; None: not tried, or that did not come out."""
 
     @property
     def way(self) -> str:

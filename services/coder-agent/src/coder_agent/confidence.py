@@ -30,7 +30,8 @@ def confidence(evidence: Evidence, candidate: Candidate, mutation_score: float |
     sum_ = BASE + _trusted(evidence, candidate) + _company(evidence, candidate)
     if evidence.generated:
         sum_ += GENERATED_SHARE * (passed_of(candidate, evidence.generated) / len(evidence.generated) - 0.25)
-    found = mutation_score if candidate.row.faults_found is None else candidate.row.faults_found
+    tried = candidate.strength.faults_found if candidate.strength else None
+    found = mutation_score if tried is None else tried
     if found is not None:
         sum_ += FAULTS_FOUND * (found - USUAL_FAULTS_FOUND)
     return round(1 / (1 + math.exp(-sum_)), 3)

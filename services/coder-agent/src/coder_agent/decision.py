@@ -16,7 +16,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from coder_agent.candidates import Candidate, Style, passed_of
+from coder_agent.candidates import Candidate, ExampleStrength, Style, passed_of
 from coder_agent.evidence import ENOUGH_TO_SUSPECT, LEAST_GENERATED, LEAST_INPUTS, LEAST_VOTERS, Evidence
 
 Action = Literal["write_code", "write_tests", "run_tests", "refine", "split", "accept", "stop"]
@@ -137,7 +137,7 @@ def next_style(evidence: Evidence, limits: Limits) -> Style:
 def may_be_verified(evidence: Evidence, limits: Limits, candidate: Candidate) -> bool:
     """Whether more than that it meets the examples speaks for it: other samples, or how many faults the examples find.
 
-    Where the tier wants no more and no fault can be tried, that nothing speaks against it.
+    Where the tier wants no more and there is no place for a fault, that nothing speaks against it.
     """
     if evidence.unproved(candidate):
         return False
@@ -145,8 +145,8 @@ def may_be_verified(evidence: Evidence, limits: Limits, candidate: Candidate) ->
         return evidence.is_settled_by_generated(candidate)
     if evidence.is_backed(candidate) or evidence.is_pinned(candidate):
         return True
-    is_tried = candidate.row is not None and (candidate.row.faults_found is not None or candidate.row.stub_passes)
-    return not (limits.wants_backing or is_tried or evidence.is_contradicted(candidate))
+    has_no_faults = candidate.strength == ExampleStrength(faults_found=None, stub_meets=False)
+    return has_no_faults and not (limits.wants_backing or evidence.is_contradicted(candidate))
 
 
 def refine_target(evidence: Evidence) -> Candidate | None:
@@ -176,8 +176,11 @@ def split_input(evidence: Evidence) -> str | None:
 
 
 def wants_wider_inputs(evidence: Evidence) -> bool:
-    """Whether the inputs so far are too few, or the best candidate does the same for all of them."""
-    return evidence.best is not None and not _can_compare(evidence, evidence.best)
+    """Whether the inputs so far are too few for code that may be right, or it does the same for all of them."""
+    best = evidence.best
+    if best is None or best not in evidence.voters or (evidence.trusted and not evidence.meets_trusted(best)):
+        return False
+    return not _can_compare(evidence, best)
 
 
 def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:

@@ -182,6 +182,11 @@ class Evidence:
         """Whether it gives one and the same value whatever goes in."""
         return len(self.domain) >= LEAST_INPUTS and len(set(self._outputs(candidate))) == 1
 
+    def is_silent(self, candidate: Candidate) -> bool:
+        """Whether it gives hardly any value but for the examples: as code does that holds their answers."""
+        given = sum(_output(candidate, i) is not None for i in self.inputs)
+        return len(self.inputs) >= LEAST_INPUTS > given
+
     def is_repeated(self, candidate: Candidate) -> bool:
         """Whether the voters that do as it does are many and all the same code, come by in one way."""
         agreeing = self._of_one_mind(candidate)
@@ -221,22 +226,28 @@ class Evidence:
         """
         if self.is_outvoted(candidate) or not self.meets_stated(candidate):
             return False
-        if self.has_caller_tests or self.telling >= ENOUGH_TRUSTED or self._has_majority(candidate):
+        if self.has_caller_tests or self._has_majority(candidate):
+            return True
+        if self.telling >= ENOUGH_TRUSTED and not self.is_contradicted(candidate):
             return True
         enough = self.rounds_of_tests and len(self.generated) >= LEAST_GENERATED and not self.is_constant(candidate)
         return bool(enough) and passed_of(candidate, self.generated) * 2 >= len(self.generated)
 
     def is_pinned(self, candidate: Candidate) -> bool:
         """Whether the examples find most small faults put into it and all stubs: wrong code hardly meets them."""
-        row = candidate.row
-        if row is None or row.faults_found is None or row.stub_passes:
+        strength = candidate.strength
+        if strength is None or strength.faults_found is None or strength.stub_meets:
             return False
-        is_enough = row.faults_found >= ENOUGH_FAULTS
-        return is_enough and self.meets_trusted(candidate) and not self.is_contradicted(candidate)
+        is_enough = strength.faults_found >= ENOUGH_FAULTS
+        fails_all = len(self.generated) >= LEAST_GENERATED and not passed_of(candidate, self.generated)
+        return is_enough and not fails_all and self.meets_trusted(candidate) and not self.is_contradicted(candidate)
 
     def is_contradicted(self, candidate: Candidate) -> bool:
-        """Whether more do otherwise, it always gives the same, or not what the request says of every result."""
-        return self.is_outvoted(candidate) or self.is_constant(candidate) or not self.meets_stated(candidate)
+        """Whether more do otherwise, it gives the same or nothing whatever goes in, or not what the request says of
+        every result.
+        """
+        is_bound = self.is_constant(candidate) or self.is_silent(candidate)
+        return self.is_outvoted(candidate) or is_bound or not self.meets_stated(candidate)
 
     def unproved(self, candidate: Candidate) -> list[str]:
         """Of several functions that are asked for, those it does not define, or that no case which counts calls: a

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from coder_agent.candidates import Candidate, Check, Row
+from coder_agent.candidates import Candidate, Check, ExampleStrength, Row
 from coder_agent.decision import Action
 from coder_agent.evidence import Evidence
 from coder_agent.state import CodingState, StepTaken
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,15 @@ def _step(data: Mapping[str, Any]) -> StepTaken:
 
 
 def _candidate(data: Mapping[str, Any]) -> Candidate:
-    row = data["row"]
-    return Candidate(**{**data, "names": tuple(data["names"]), "row": None if row is None else _row(row)})
+    row, strength = data["row"], data["strength"]
+    return Candidate(
+        **{
+            **data,
+            "names": tuple(data["names"]),
+            "row": None if row is None else _row(row),
+            "strength": None if strength is None else ExampleStrength(**strength),
+        }
+    )
 
 
 def _row(data: Mapping[str, Any]) -> Row:

@@ -127,16 +127,10 @@ def stub_file(suite: Suite, names: Sequence[str]) -> str:
     `test_case__CASE` passes when the case fails on each of STUBS; `test_suite__STUB` when one of those cases fails
     on that stub of SUITE_STUBS. A case that breaks off for a reason of its own, such as an import, has not failed.
     """
-    stubs, suite_stubs = (
-        {stub: "\n".join(text.format(name=name) for name in names) for stub, text in of.items()}
-        for of in (STUBS, SUITE_STUBS)
-    )
+    stubs, suite_stubs = _stubs_of(STUBS, names), _stubs_of(SUITE_STUBS, names)
     parts = [
-        "import functools\n\nimport pytest",
-        f"CHECKS = {dict((case_name, case.check) for case_name, case in suite.cases)!r}",
-        f"STUBS = {stubs!r}",
-        f"SUITE_STUBS = {suite_stubs!r}",
-        FAILS,
+        _checks_and_stubs(suite, STUBS=stubs, SUITE_STUBS=suite_stubs),
+        KEPT,
     ]
     parts += [f"def test_case__{case_name}():\n    assert {case_name!r} in kept()" for case_name, _ in suite.cases]
     parts += [
@@ -144,6 +138,35 @@ def stub_file(suite: Suite, names: Sequence[str]) -> str:
         for stub in suite_stubs
     ]
     return "\n\n\n".join(parts) + "\n"
+
+
+def stubs_of_all_file(suite: Suite, names: Sequence[str]) -> str:
+    """A pytest file whose `test_STUB` passes when a case fails on that stub of `names`, one of STUBS or SUITE_STUBS."""
+    parts = [_checks_and_stubs(suite, STUBS=_stubs_of(STUBS | SUITE_STUBS, names))]
+    parts += [
+        f"def test_{stub}():\n    assert any(fails(check, STUBS[{stub!r}]) for check in CHECKS.values())"
+        for stub in (STUBS | SUITE_STUBS)
+    ]
+    return "\n\n\n".join(parts) + "\n"
+
+
+def met_by_a_stub(outcomes: Mapping[str, str]) -> bool | None:
+    """Whether one stub meets all cases, by the outcomes of `stubs_of_all_file` (names without `test_`).
+
+    None where a stub was not reached.
+    """
+    seen = [outcomes.get(stub, "") for stub in (STUBS | SUITE_STUBS)]
+    return "failed" in seen or (None if set(seen) != {"passed"} else False)
+
+
+def _stubs_of(texts: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {stub: "\n".join(text.format(name=name) for name in names) for stub, text in texts.items()}
+
+
+def _checks_and_stubs(suite: Suite, **stubs: Mapping[str, str]) -> str:
+    checks = {case_name: case.check for case_name, case in suite.cases}
+    given = "\n".join(f"{name} = {value!r}" for name, value in {"CHECKS": checks, **stubs}.items())
+    return f"import functools\n\nimport pytest\n\n{given}\n\n\n{FAILS}"
 
 
 FAILS = """
@@ -157,13 +180,13 @@ def fails(check, stub):
     except BaseException:
         return True
     return False
-
-
+""".strip()
+"""Runs in the sandbox, on stubs alone."""
+KEPT = """
 @functools.cache
 def kept():
     return [case for case, check in CHECKS.items() if all(fails(check, stub) for stub in STUBS.values())]
 """.strip()
-"""Runs in the sandbox, on stubs alone."""
 
 
 def survivors(suite: Suite, passed: Iterable[str]) -> list[str]:

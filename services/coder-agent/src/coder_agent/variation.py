@@ -7,13 +7,15 @@ of them is right (S*, arXiv 2502.14382, asks a model for such inputs; varying th
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 from coder_agent.reading.cases import parsed_expression
 
 MOST_CALLS = 16
 MOST_TEXTS = 8
+MOST_TRIED = 200
+"""Calls made of one call, of which the first few that differ are taken."""
 WRAPPERS = {"list", "asyncio.run"}
 """What stands around the call of a generator or a coroutine; the call inside is varied."""
 
@@ -75,9 +77,21 @@ def calls_with(call: str, others: Callable[[Sequence[Any], int], Iterable[Sequen
         name = ast.unparse(node.func)
         named = [ast.unparse(keyword) for keyword in node.keywords]
         changed = in_turns([others(values, position) for position in range(len(values))])
-        return [f"{name}({', '.join([*map(repr, arguments), *named])})" for arguments in changed]
+        written = (_written(arguments) for arguments in islice(changed, MOST_TRIED))
+        return [f"{name}({', '.join([*texts, *named])})" for texts in written if texts is not None]
     except (ValueError, TypeError, RecursionError, MemoryError):
         return []
+
+
+def _written(values: Sequence[Any]) -> list[str] | None:
+    """Each of `values` as source; None where one has none, as infinity in a list."""
+    texts = [ast.unparse(ast.Constant(value)) if isinstance(value, float) else repr(value) for value in values]
+    try:
+        for text in texts:
+            ast.literal_eval(text)
+    except ValueError:
+        return None
+    return texts
 
 
 def _with_one_changed(values: Sequence[Any], position: int) -> Iterator[list[Any]]:

@@ -137,7 +137,7 @@ def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Read
         "generated_dropped": [name for name in evidence.generated if name not in kept],
         "candidates": len(evidence.candidates),
         "inputs_compared": len(evidence.domain),
-        "faults_examples_find": chosen.row.faults_found if chosen.row else None,
+        "faults_examples_find": chosen.strength.faults_found if chosen.strength else None,
         "agreement": round(agreeing / max(1, len(evidence.voters)), 3),
         "delivered_candidate": chosen.index,
     }

@@ -17,8 +17,10 @@ SMALL_NUMBERS = range(2, 17)
 MOST_LETTERS = 2
 """Letters, or elements, that small texts and sequences are made of."""
 LONGEST_TEXT, LONGEST_SEQUENCE = 4, 3
+MOST_QUOTED = 20
 QUOTED = re.compile(r"(?<!\w)(['\"`])([^'\"`\n]{1,20})\1(?!\w)")
-LETTER = re.compile(r"(?<!\S)([A-Za-z])(?![^\s.,])")
+LETTER = re.compile(r"(?<!\S)(?![aAI])([A-Za-z])(?![^\s.,])")
+"""One that stands alone, and is no word."""
 
 
 def wider_calls(calls: Iterable[str], request: str) -> list[str]:
@@ -26,9 +28,9 @@ def wider_calls(calls: Iterable[str], request: str) -> list[str]:
 
     Args:
         calls: as source, arguments literal; others are left out.
-        request: the words it quotes, and letters that stand alone in it, become parts of texts.
+        request: the first words it quotes, and letters that stand alone in it, become parts of texts.
     """
-    quoted = [text for _, text in QUOTED.findall(request)]
+    quoted = list(dict.fromkeys(text for _, text in QUOTED.findall(request)))[:MOST_QUOTED]
     letters = [*(text for text in quoted if len(text) == 1), *LETTER.findall(request)]
     words = [text for text in quoted if len(text) > 1]
 

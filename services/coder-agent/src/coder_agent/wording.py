@@ -110,6 +110,8 @@ def _against(evidence: Evidence, chosen: Candidate) -> str | None:
         return "Other candidates that pass the same tests behave differently on other inputs: one is wrong."
     if evidence.is_constant(chosen):
         return "It gives the same value whatever goes in, the example's: that is hardly what is meant."
+    if evidence.is_silent(chosen):
+        return "It fails with an error for nearly everything but the examples, as code does that holds their answers."
     return None if evidence.meets_stated(chosen) else "It does not do what the request says of every result."
 
 
@@ -118,10 +120,10 @@ def _examples(evidence: Evidence) -> str:
 
 
 def _missed(chosen: Candidate | None) -> str:
-    row = chosen.row if chosen is not None else None
-    if row is not None and row.stub_passes:
-        return ", which code that always gives the same could meet,"
-    found = row.faults_found if row is not None else None
+    strength = chosen.strength if chosen is not None else None
+    if strength is not None and strength.stub_meets:
+        return ", which code that always does the same could meet,"
+    found = strength.faults_found if strength is not None else None
     return "" if found is None or found == 1 else f", which would not notice {1 - found:.0%} of small faults in it,"
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from kitty_llm import BackendAnsweredNonsense, Part, Sampling
@@ -11,6 +13,13 @@ def test_the_sampling_is_pinned_and_not_left_to_the_servers_defaults():
         assert (body["repeat_penalty"], body["top_k"], body["top_p"], body["min_p"]) == (1.0, 40, 0.95, 0.05)
         assert (body["cache_prompt"], body["return_progress"], body["stream"]) == (True, True, True)
         assert (body["seed"], body["model"], body["stop"][0]) == (0, "m", "X")
+
+
+def test_a_server_that_draws_before_it_cuts_unlikely_tokens_off_is_asked_for_less_heat():
+    hot = replace(CALL, sampling=replace(CALL.sampling, temperature=1.3))
+    assert chat_body(hot, Variant())["temperature"] == native_body(hot, "")["temperature"] == 1.3
+    assert chat_body(hot, Variant(strict=True))["temperature"] == 1.0
+    assert chat_body(CALL, Variant(strict=True))["temperature"] == CALL.sampling.temperature
 
 
 def test_a_strict_body_has_only_what_openai_knows():

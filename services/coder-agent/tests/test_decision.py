@@ -287,8 +287,8 @@ def test_nothing_more_is_asked_for_when_the_tokens_are_spent():
 
 def test_less_is_spent_while_nothing_meets_the_examples():
     seen = evidence(candidate(0, row("", "t")), trusted=["t"], first_tokens=100, paid_tokens=274)
-    assert decide(seen, STANDARD) == decide(replace(seen, paid_tokens=1299), DEEP) == "refine"
-    assert decide(replace(seen, paid_tokens=275), STANDARD) == decide(replace(seen, paid_tokens=1300), DEEP) == "stop"
+    assert decide(seen, STANDARD) == decide(replace(seen, paid_tokens=999), DEEP) == "refine"
+    assert decide(replace(seen, paid_tokens=275), STANDARD) == decide(replace(seen, paid_tokens=1000), DEEP) == "stop"
 
 
 def test_the_fast_tier_asks_again_only_after_a_short_answer():

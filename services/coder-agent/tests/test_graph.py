@@ -366,6 +366,15 @@ def test_samples_in_other_styles_share_the_prompt_and_begin_otherwise(start):
     }
 
 
+def test_the_deep_tier_draws_at_a_higher_temperature_where_others_were_in_vain(start):
+    agent, model = start(coder(*(f"```python\ndef add(a, b):\n    return {n}\n```" for n in range(9))))
+    agent.generate(REQUEST, tier="deep")
+    heat = [one.body["temperature"] for one in model.generations if "JSON list" not in str(one.messages)]
+    assert heat[0] == 0
+    assert 0.8 in heat
+    assert heat[-1] == 1.3
+
+
 def test_without_an_example_another_way_begins_with_one_of_the_models_own(start):
     wrong = [f"```python\ndef add(a, b):\n    return a * b + {n}\n```" for n in range(100, 120)]
     agent, model = start(coder(*wrong), coder_refine_passes=0)

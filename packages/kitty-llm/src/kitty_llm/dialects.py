@@ -15,6 +15,7 @@ Dialect = Literal["chat", "completion"]
 
 # The server's own defaults differ between its two endpoints, so nothing is left to them.
 _PINNED = {"repeat_penalty": 1.0, "top_k": 40, "min_p": 0.05}
+_HOTTEST_ELSEWHERE = 1.0
 _LLAMA_FIELDS = {**_PINNED, "cache_prompt": True, "return_progress": True, "timings_per_token": True}
 
 
@@ -88,7 +89,10 @@ def chat_body(call: Call, variant: Variant) -> dict[str, Any]:
     if sampling.json_schema is not None:
         schema = {"name": "answer", "strict": True, "schema": dict(sampling.json_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if not variant.strict:
+    if variant.strict:
+        # Unlike llama.cpp, others draw at the temperature first and cut unlikely tokens off after that.
+        body["temperature"] = min(sampling.temperature, _HOTTEST_ELSEWHERE)
+    else:
         body |= _LLAMA_FIELDS
         if sampling.grammar is not None:
             body["grammar"] = sampling.grammar

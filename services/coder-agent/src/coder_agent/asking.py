@@ -19,6 +19,10 @@ MOST_EXAMPLE_CHARS = 160
 LATER_TEMPERATURE = 0.8
 """Of all samples but the first: where one of many is to be right, they must differ (Codex, arXiv 2107.03374)."""
 
+HOT_TEMPERATURE = 1.3
+"""Of samples after others were in vain. llama.cpp cuts unlikely tokens off before it applies it (top-p, min-p), so that
+the code stays code (min-p sampling, arXiv 2407.01082)."""
+
 
 def brief_of(task: Task, reading: Reading) -> Brief:
     """What the prompts of this job share."""
@@ -76,10 +80,12 @@ async def model_plan(brief: Brief, means: Means, usage: dict[str, Usage]) -> lis
     return [str(step) for step in steps] if isinstance(steps, list) else []
 
 
-def sampling_of(settings: Settings, attempt: int, reading: Reading, *, is_drawn: bool) -> Sampling:
-    """`is_drawn`: at a temperature at which answers differ."""
+def sampling_of(
+    settings: Settings, attempt: int, reading: Reading, *, is_drawn: bool, is_hot: bool = False
+) -> Sampling:
+    """`is_drawn`: at a temperature at which answers differ; `is_hot`: a good deal."""
     first = settings.coder_temperature or 0.0
-    temperature = max(first, LATER_TEMPERATURE) if is_drawn else first
+    temperature = max(first, HOT_TEMPERATURE if is_hot else LATER_TEMPERATURE) if is_drawn else first
     stop = prompts.STOP_AFTER_MODULE if reading.entry else prompts.STOP
     return Sampling(temperature=temperature, seed=attempt, max_tokens=settings.coder_max_tokens, stop=stop)
 

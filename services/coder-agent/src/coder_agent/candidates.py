@@ -15,11 +15,13 @@ from coder_agent.source_text import tree_of
 
 MOST_SIGNATURE_CHARS = 160
 Origin = Literal["sample", "refine"]
-Style = Literal["plain", "again", "steps", "because", "anew"]
-"""How it was asked for; see `prompts.code_prompt` and `anew_prompt`. All but `plain` are drawn at a temperature."""
+Style = Literal["plain", "again", "hot", "steps", "because", "anew"]
+"""How it was asked for; see `prompts.code_prompt` and `anew_prompt`. All but `plain` are drawn at a temperature, `hot`
+at a higher one."""
 WAYS: Mapping[str, str] = {
     "plain": "at once",
     "again": "at once",
+    "hot": "at once",
     "steps": "steps",
     "because": "example",
     "anew": "mistake",

@@ -107,7 +107,8 @@ async def write_code(state: CodingState, means: Means) -> CodingState:
 def _question_for_code(state: CodingState, means: Means, style: Style) -> tuple[Prompt, Sampling]:
     candidates, attempt = state["candidates"], state["attempts"]
     brief = brief_of(state["task"], settled(state["reading"], candidates))
-    sampling = sampling_of(means.settings, attempt, state["reading"], is_drawn=attempt > 0)
+    is_hot = style == "hot"
+    sampling = sampling_of(means.settings, attempt, state["reading"], is_drawn=attempt > 0, is_hot=is_hot)
     if attempt > 0 and not candidates:
         return prompts.code_prompt(brief, style, prefilled=False), replace(sampling, stop=())
     if candidates:

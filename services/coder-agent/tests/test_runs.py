@@ -9,7 +9,7 @@ from coder_agent.gathering import inputs_of
 from coder_agent.reading.examples import read_request
 from coder_agent.runs import run_candidates
 from coder_agent.state import Task
-from coder_agent.tests_gate import Suite
+from coder_agent.suite import Suite
 
 TASK = Task("Write f(x). f(2) == 4", TIERS["standard"])
 

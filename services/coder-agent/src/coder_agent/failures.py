@@ -1,7 +1,7 @@
 """What a run showed of a candidate's mistake, as the model is told it."""
 
 from coder_agent.candidates import Candidate
-from coder_agent.tests_gate import Suite
+from coder_agent.suite import Suite
 
 MOST_REMARK_CHARS = 240
 """Of a failure that is told in one comment."""

@@ -8,7 +8,8 @@ from coder_agent.evidence import Evidence
 from coder_agent.mutants import mutants
 from coder_agent.runs import caller_file, sandbox_run
 from coder_agent.state import Task
-from coder_agent.tests_gate import Suite, met_by_a_stub, stub_file, stubs_of_all_file, survivors
+from coder_agent.stubs import met_by_a_stub, stub_file, stubs_of_all_file, survivors
+from coder_agent.suite import Suite
 from kitty_sandbox import Sandbox, SandboxLimits, SandboxMatrix
 
 STUBS_WITHIN_SEC = 10.0

@@ -7,7 +7,7 @@ from coder_agent.candidates import Candidate
 from coder_agent.evidence import Evidence
 from coder_agent.runs import READS, caller_ids
 from coder_agent.state import CodingState, StepTaken, Task
-from coder_agent.tests_gate import Suite
+from coder_agent.suite import Suite
 from coder_agent.variation import varied_calls, varied_texts
 from coder_agent.wider_inputs import wider_calls
 

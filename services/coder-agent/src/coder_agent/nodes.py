@@ -19,9 +19,10 @@ from coder_agent.reading.properties import read_properties
 from coder_agent.source_text import without_last_statement
 from coder_agent.state import CodingState, Task
 from coder_agent.stated_cases import stated_cases
-from coder_agent.tests_gate import Suite, read_cases
+from coder_agent.suite import Suite
 from coder_agent.verdict import reach_verdict
 from coder_agent.wording import write_summary
+from coder_agent.written_cases import read_cases
 from kitty_llm import Completion, ContextOverflow, LLMError, Prompt, Sampling
 
 CHECKS_ASKED_FOR = 6

@@ -9,7 +9,7 @@ from coder_agent.reading.examples import Case
 from coder_agent.reading.scripts import what_is_printed
 from coder_agent.source_text import BYTE_ORDER_MARK
 from coder_agent.state import Task
-from coder_agent.tests_gate import Suite, render_tests
+from coder_agent.suite import Suite, render_tests
 from coder_agent.values import one_spelling
 from kitty_sandbox import (
     CaseResult,

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from coder_agent.candidates import Candidate
 from coder_agent.decision import Limits
 from coder_agent.reading.examples import Reading
-from coder_agent.tests_gate import Suite
+from coder_agent.suite import Suite
 from kitty_llm import Usage
 
 Verdict = Literal[

@@ -18,7 +18,7 @@ from coder_agent.gate import cases_that_count, fail_on_stubs, mutation_score
 from coder_agent.reading.examples import Reading
 from coder_agent.runs import CALLER_PREFIX, caller_file, row_of, sandbox_run
 from coder_agent.state import Report, Task, Verdict
-from coder_agent.tests_gate import Suite, render_tests
+from coder_agent.suite import Suite, render_tests
 from coder_agent.wording import NOTHING_RAN, explain
 from kitty_sandbox import Sandbox, SandboxResult
 

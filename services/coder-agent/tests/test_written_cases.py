@@ -1,12 +1,9 @@
-"""The model's tests: which are read, which count."""
-
-import ast
-import contextlib
-
-import pytest
+"""The model's own cases: which are read from what it wrote."""
 
 from coder_agent.reading.examples import read_request
-from coder_agent.tests_gate import Suite, read_cases, render_tests, stub_file, survivors
+from coder_agent.stubs import stub_file
+from coder_agent.suite import Suite
+from coder_agent.written_cases import read_cases
 
 
 def checks(text, entry="f", request=""):
@@ -70,21 +67,6 @@ def test_cases_of_each_of_several_functions_are_read_and_told_apart():
     assert names["kept"]() == ["f_1", "g_1"]
 
 
-@pytest.mark.parametrize(
-    ("request_text", "telling"),
-    [
-        ("f(1) == 2, f(2) == 3 and f(3) == 4", 3),
-        ("f(1) == True, f(2) == True and f(3) == True", 1),
-        ("f(1) == True, f(2) == True and f(3) == False", 3),
-        ("f(1) == 2, g(1) == 3 and h(1) == 4", 1),
-        ("f(-1) raises ValueError and f(-2) raises ValueError", 1),
-        ("Write f.", 0),
-    ],
-)
-def test_examples_say_something_where_a_function_has_several_that_differ(request_text, telling):
-    assert Suite().extended(read_request(request_text).examples).telling == telling
-
-
 def test_an_import_inside_a_test_is_dropped_and_the_test_kept():
     written = "def test_x():\n    from solution import f\n    import math\n    x = f(1)\n    assert math.fabs(x) == 2\n"
     assert checks(written) == ["import math\nx = f(1)\nassert math.fabs(x) == 2"]
@@ -92,72 +74,6 @@ def test_an_import_inside_a_test_is_dropped_and_the_test_kept():
 
 def test_a_number_too_long_for_python_to_write_costs_only_its_line():
     assert checks(f"assert f(1) == 0x{'F' * 5000}\nassert f(2) == 3") == ["assert f(2) == 3"]
-
-
-def test_the_delivered_file_is_readable_and_compiles():
-    suite = Suite().extended([*read_request("f(-1) raises ValueError. f('a') == 'b'").examples])
-    suite = suite.extended(read_cases("assert f('c') == '''x\ny'''", ["f"], (), most=3))
-    text = render_tests(suite, "solution", "f")
-    assert text.startswith("import pytest\n\nfrom solution import f\n")
-    assert "# Stated in the request.\ndef test_f_minus_1_raises_valueerror():" in text
-    assert "# Written from the request.\ndef test_f_c():" in text
-    assert "'x\\ny'" in text
-    assert len([node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]) == 3
-
-
-def test_names_are_unique():
-    suite = Suite().extended(read_request("f(1) == 1, f('1') == 2, f([1]) == 3").examples)
-    assert len({name for name, _ in suite.cases}) == 3
-
-
-def passed_on_stubs(text):
-    """Runs the stub file in this process: the cases here are harmless."""
-    suite = Suite().extended(read_cases(text, ["f"], (), most=9))
-    namespace = {}
-    exec(compile(stub_file(suite, ["f"]), "test_stubs.py", "exec"), namespace)  # noqa: S102
-    passed = []
-    for name, test in namespace.items():
-        if name.startswith("test_"):
-            with contextlib.suppress(AssertionError):
-                test()
-                passed.append(name.removeprefix("test_"))
-    return survivors(suite, passed)
-
-
-def test_cases_that_fail_on_every_stub_count():
-    assert passed_on_stubs("assert f(1) == 2\nassert f(3) == 4") == ["f_1", "f_3"]
-
-
-def test_a_case_that_a_stub_passes_does_not_count():
-    assert passed_on_stubs("assert f(0) is None\nassert f(1) == 2\nassert f(3) == 4") == ["f_1", "f_3"]
-
-
-def test_a_case_that_breaks_off_by_itself_does_not_count():
-    assert passed_on_stubs("assert f(1) == g\nassert f(3) == 4\nassert f(5) == 6") == ["f_3", "f_5"]
-
-
-@pytest.mark.parametrize("value", ["[]", "''", "0", "True", "False"])
-def test_cases_that_one_constant_satisfies_all_count_for_nothing(value):
-    assert passed_on_stubs(f"assert f(1) == {value}\nassert f(2) == {value}") == []
-
-
-def test_cases_that_returning_the_argument_satisfies_count_for_nothing():
-    assert passed_on_stubs("assert f(1) == 1\nassert f('a') == 'a'") == []
-
-
-@pytest.mark.parametrize("error", ["ValueError", "TypeError"])
-def test_cases_that_a_function_which_always_raises_satisfies_count_for_nothing(error):
-    assert passed_on_stubs(f"with pytest.raises({error}):\n    f(1)\nwith pytest.raises({error}):\n    f(2)") == []
-
-
-def test_what_was_not_reached_has_shown_nothing():
-    suite = Suite().extended(read_cases("assert f(1) == 2", ["f"], (), most=9))
-    assert survivors(suite, ["case__f_1"]) == []
-
-
-def test_everything_the_cases_use_is_imported():
-    suite = Suite().extended(read_request("f(1) == 2. g(3) == 4").examples)
-    assert "from solution import f, g\n" in render_tests(suite, "solution", "f", ("f", "g", "h"))
 
 
 def test_a_check_of_a_generator_looks_at_what_it_yields_and_one_of_a_coroutine_at_what_it_returns():

@@ -5,7 +5,7 @@ import os
 from matrices import candidate, row
 
 from coder_agent.journal import Journal, journal_folder
-from coder_agent.recording import Recording
+from coder_agent.recording import VERSION, Recording
 from coder_agent.replay import main, read_recordings
 from coder_agent.state import StepTaken
 
@@ -75,7 +75,7 @@ def test_what_is_no_recording_is_named_with_its_line(tmp_path, capsys):
     (tmp_path / "odd.json").write_text('{"version": 99}\n')
     assert main([str(tmp_path)]) == 2
     assert "odd.json:1: a recording of version 99" in capsys.readouterr().err
-    (tmp_path / "odd.json").write_text('{"version": 2}\n')
+    (tmp_path / "odd.json").write_text(f'{{"version": {VERSION}}}\n')
     assert main([str(tmp_path)]) == 2
     assert "incomplete" in capsys.readouterr().err
     (tmp_path / "odd.json").write_text("[]\n")

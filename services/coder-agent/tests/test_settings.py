@@ -70,7 +70,9 @@ def test_timeout_seconds_of_the_request_outranks_it(start):
     agent, _ = start(
         "```python\nimport time\ndef add(a, b):\n    time.sleep(1.5)\n    return a + b\n```", coder_test_timeout_sec=1
     )
-    assert agent.generate(REQUEST, tier="fast", timeout_seconds=10).json()["verdict"] == "verified"
+    for fields, failed in (({}, 1), ({"timeout_seconds": 10}, 0)):
+        answer = agent.generate(REQUEST, tier="fast", **fields).json()
+        assert len(answer["evidence"]["trusted_failed"]) == failed
 
 
 def test_a_model_writes_the_summary_when_asked_to(start):

@@ -1,0 +1,1 @@
+"""Allow-listed commands, as argument lists and never by a shell."""

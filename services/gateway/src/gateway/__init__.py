@@ -1,0 +1,1 @@
+"""The one door: identity, hazards, audit, and every service behind it."""

@@ -1,0 +1,1 @@
+"""Answers in words, and calls the tools through the one door."""

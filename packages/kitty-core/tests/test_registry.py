@@ -105,6 +105,11 @@ def test_a_disabled_tool_needs_no_address_and_is_still_known(load):
     assert registry.find("c").url == ""
 
 
+def test_what_is_null_is_not_said_where_nothing_depends_on_it(load):
+    tool = load(f"a:\n{CALLABLE}  confirmation_phrase: null\n  budget_tier: ~\n  note:\n  description: ''").find("a")
+    assert (tool.confirmation_phrase, tool.budget_tier, tool.note, tool.description) == (None, None, "", "")
+
+
 def test_anchors_and_merge_keys_are_understood(load):
     text = "a: &a\n  url: http://h/x\n  method: GET\n  enabled: false\nb:\n  <<: *a\n  enabled: true\n"
     registry = load(text)

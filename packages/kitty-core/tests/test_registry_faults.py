@@ -80,6 +80,9 @@ BROKEN = {
         ["4: a.requires_override: must be true or false"],
     ),
     "an empty value": (f"a:\n{CALLABLE}  hazard_class:", ["4: a.hazard_class: must be text, not nothing"]),
+    "an empty phrase": (f"a:\n{CALLABLE}  confirmation_phrase: ''", ["4: a.confirmation_phrase: must be text"]),
+    "a note that is a list": (f"a:\n{CALLABLE}  note: [x]", ["4: a.note: must be text, not a list"]),
+    "a key of two lines": (f'a:\n{CALLABLE}  "b\\nc": x', ["4: a.b c: unknown key"]),
     "a wrong hazard class": (
         f"a:\n{CALLABLE}  hazard_class: hi",
         ["4: a.hazard_class: there is no hazard class 'hi'; did you mean high?"],

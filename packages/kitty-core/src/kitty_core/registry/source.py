@@ -13,6 +13,7 @@ from kitty_core.errors import RegistryProblem
 
 BOOLEAN = "tag:yaml.org,2002:bool"
 TEXT = "tag:yaml.org,2002:str"
+NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
 MOST_VALUES = 20_000
 DEEPEST = 100
@@ -84,6 +85,12 @@ class Source:
         self.report(node, key, f"must be text, not {in_words(node)}")
         return None
 
+    def remark(self, node: yaml.Node, key: str) -> str | None:
+        """The same for what nothing depends on: it may be empty, and null counts as not said."""
+        if node.tag == NULL or (node.tag == TEXT and not str(node.value).strip()):
+            return None
+        return self.text(node, key)
+
     def flag(self, node: yaml.Node, key: str) -> bool | None:
         """true or false; anything else, `"true"` in quotes too, is reported."""
         if node.tag == BOOLEAN:
@@ -118,7 +125,7 @@ class Source:
                 waiting += [(value, joined(name, [index])) for index, value in enumerate(node.value)]
 
     def _add(self, line: int, text: str) -> None:
-        self._problems.add((line, text))
+        self._problems.add((line, " ".join(text.split())))
 
 
 def line_of(node: yaml.Node) -> int:

@@ -141,6 +141,10 @@ BROKEN = {
         f"a:\n{CALLABLE}  schema: &s\n    type: object\n    not: *s",
         ["4: a.schema.not.not.not: holds itself"],
     ),
+    "a schema nested without measure": (
+        f"a:\n{CALLABLE}  schema: {{type: object, default: {'[' * 51}{']' * 51}}}",
+        ["4: a.schema.default[0][0]: holds itself, or is nested too deeply"],
+    ),
     "aliases without end": (
         f"a:\n{CALLABLE}  schema:\n    type: object\n    default:\n      - &0 [x, x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"      - &{n} [{', '.join([f'*{n - 1}'] * 10)}]\n" for n in range(1, 9)),

@@ -57,10 +57,7 @@ def _schema(source: Source, node: yaml.Node, key: str) -> object:
     schema = source.json(node, key)
     if not isinstance(schema, dict):
         return None
-    try:
-        problems = list(schema_problems(schema))
-    except RecursionError:
-        problems = [((), "is nested too deeply")]
+    problems = list(schema_problems(schema))
     for path, reason in problems:
         source.report(place_of(node, path), joined(key, path), reason)
     return None if problems else schema

@@ -16,7 +16,8 @@ TEXT = "tag:yaml.org,2002:str"
 NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
 MOST_VALUES = 20_000
-DEEPEST = 100
+DEEPEST = 50
+"""Keys below each other in one value: what is judged by recursion then has room to spare."""
 Pairs = Mapping[str, tuple[yaml.Node, yaml.Node]]
 """Key text → the nodes of key and value."""
 Path = Iterable[str | int]

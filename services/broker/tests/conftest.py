@@ -82,9 +82,15 @@ def programs_for_all(place: Path) -> Path:
             pytest.skip("as nobody, pytest needs an interpreter outside root's home, and the system has none that fits")
     script = folder / "pytest"
     packages = Path(pytest.__file__).parents[1]
-    script.write_text(
-        f"#!{python}\nimport os, sys\nos.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"\nsys.path.append({str(packages)!r})\nimport pytest\nsys.exit(pytest.main())\n"
+    lines = (
+        f"#!{python}",
+        "import os, sys",
+        "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'",
+        f"sys.path.append({str(packages)!r})",
+        "import pytest",
+        "sys.exit(pytest.main())",
     )
+    script.write_text("\n".join(lines) + "\n")
     script.chmod(0o755)
     return folder
 

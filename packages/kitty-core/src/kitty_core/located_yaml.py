@@ -18,6 +18,7 @@ import yaml
 from kitty_core.errors import ConfigurationError
 
 Value = object
+PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ class _Reader:
         if id(node) in self._seen:
             raise at.problem("aliases (*name) are not understood here")
         self._seen.add(id(node))
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in PLAIN:
+            raise at.problem(f"the tag {node.tag} is not understood here")
         if isinstance(node, yaml.MappingNode):
             return Located(self._entries(node, key), at.file, at.line, key)
         if isinstance(node, yaml.SequenceNode):

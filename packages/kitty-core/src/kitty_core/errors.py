@@ -2,13 +2,13 @@
 
 KittyError
 ├─ BadRequest            422 bad_request
-│  └─ UnsupportedMedia   415 unsupported_media_type
 ├─ BodyTooSlow           408 request_timeout
 ├─ PayloadTooLarge       413 payload_too_large
 ├─ Unauthorized          401 unauthorized
 ├─ Forbidden             403 forbidden
 │  ├─ ApprovalForged     403 approval_forged
-│  └─ ApprovalExpired    403 approval_expired
+│  ├─ ApprovalExpired    403 approval_expired
+│  └─ UnsupportedMedia   403 unsupported_media_type
 └─ ConfigurationError    500 configuration
    └─ RegistryProblem    500 registry
 
@@ -55,13 +55,6 @@ class BadRequest(KittyError):
     code = "bad_request"
 
 
-class UnsupportedMedia(BadRequest):
-    """A POST needs the header Content-Type: application/json."""
-
-    status = 415
-    code = "unsupported_media_type"
-
-
 class BodyTooSlow(KittyError):
     """The request body did not arrive in time."""
 
@@ -101,6 +94,13 @@ class ApprovalExpired(Forbidden):
     """The approval is too old."""
 
     code = "approval_expired"
+
+
+class UnsupportedMedia(Forbidden):
+    """A POST needs the header Content-Type: application/json."""
+
+    # Not 415: any site's page can have a browser post text/plain or a form without asking, so this marks a forgery.
+    code = "unsupported_media_type"
 
 
 class ConfigurationError(KittyError):

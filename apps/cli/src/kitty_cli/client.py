@@ -98,11 +98,16 @@ def _refusal(service: Service, response: httpx.Response, content: bytes) -> Serv
     return ServiceRefused(detail, code or "http_error", response.status_code)
 
 
-def ask_health(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
-    """What `/healthz` says, or None when no coder-agent answers there."""
+def healthz(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
+    """What `/healthz` says, whatever service it is, or None when none answers there."""
     try:
-        answer = httpx.get(f"{base_url}/healthz", timeout=timeout_sec, trust_env=False)
-        health = answer.json()
+        health = httpx.get(f"{base_url}/healthz", timeout=timeout_sec, trust_env=False).json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
-    return health if isinstance(health, dict) and health.get("service") == "coder-agent" else None
+    return health if isinstance(health, dict) else None
+
+
+def ask_health(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
+    """The same, or None when it is no coder-agent."""
+    health = healthz(base_url, timeout_sec)
+    return health if health is not None and health.get("service") == "coder-agent" else None

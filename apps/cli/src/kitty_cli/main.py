@@ -112,6 +112,26 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
+def up(
+    model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Start the whole stack (gateway, brain, coder-agent, broker, model) and keep it running."""
+    from kitty_cli.stack import up as start_stack
+
+    _leave(lambda: start_stack(model, as_json, quiet), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    from kitty_cli.stack import down as stop_stack
+
+    _leave(stop_stack)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Show what runs."""
     from kitty_cli.running import show_status

@@ -194,7 +194,7 @@ class Supervisor:
             pause = min(2 * pause, LONGEST_PAUSE_SEC)
 
     async def _watch(self, child: Child) -> None:
-        while not await child.answers():  # noqa: ASYNC110 -- only asking tells
+        while not await child.answers():
             await self._sleep(POLL_SEC)
         self._note(child.name, state="running")
 

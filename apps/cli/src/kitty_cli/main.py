@@ -70,6 +70,35 @@ def code(
     _leave(lambda: run_code(options), output)
 
 
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="It may begin with /agent on or /model NAME.")],
+    agent: Annotated[bool | None, typer.Option("--agent/--no-agent", help="Whether tools may be called.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="A", help="Which model answers.")] = None,
+    conversation: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this conversation.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole answer.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")] = False,
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Use this gateway [$KITTY_API_BASE].")] = None,
+) -> None:
+    """Say something to the brain of the running stack: it answers, or calls a tool for it."""
+    from kitty_cli.saying import SayOptions
+    from kitty_cli.saying import say as say_once
+
+    options = SayOptions(text, agent, model, conversation, timeout, as_json, quiet, api)
+    _leave(lambda: say_once(options), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def shell(
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Use this gateway [$KITTY_API_BASE].")] = None,
+) -> None:
+    """Talk with the brain of the running stack, line by line; /help shows the commands."""
+    from kitty_cli.shell import run_shell
+
+    _leave(lambda: run_shell(api))
+
+
 @models_app.command("list")
 def list_models(as_json: Json = False) -> None:
     """Models that can be fetched or are here."""

@@ -94,6 +94,22 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """So many ports that nobody listens on, all different."""
+
+    def find(count: int) -> list[int]:
+        probes = [socket.socket() for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = [int(probe.getsockname()[1]) for probe in probes]
+        for probe in probes:
+            probe.close()
+        return ports
+
+    return find
+
+
+@pytest.fixture
 def cli(tmp_path: Path) -> Iterator[CommandLine]:
     line = CommandLine(tmp_path)
     yield line

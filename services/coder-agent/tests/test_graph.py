@@ -518,3 +518,36 @@ def test_groups_of_samples_that_part_are_told_apart_by_asking_for_one_value(star
     assert questions == ["```python\nassert add(2, 2) =="]
     assert (answer["verdict"], "return a + b\n" in answer["code"]) == ("verified", True)
     assert "assert add(2, 2) == 4" in answer["tests"]
+
+
+def test_a_follow_up_changes_the_code_and_keeps_the_examples_of_before(start, tmp_path):
+    asked = []
+
+    def answer(messages):
+        asked.append(messages[-1 if messages[-1]["role"] == "user" else -2]["content"])
+        return RIGHT if "Now change it" not in asked[-1] else RIGHT.replace("return a + b", "return abs(a) + abs(b)")
+
+    agent, _ = start(answer, coder_conversations_dir=str(tmp_path))
+    assert agent.generate(REQUEST, conversation_id="c").json()["verdict"] == "verified"
+    went_on = agent.generate("now add(-1, 1) == 2", conversation_id="c").json()
+    assert went_on["verdict"] == "verified"
+    assert went_on["evidence"]["examples"] == 3
+    assert "abs" in went_on["code"]
+    assert asked[-1].startswith(REQUEST)
+    assert "def add(a, b):\n    return a + b" in asked[-1]
+
+
+def test_a_follow_up_that_breaks_what_was_wanted_before_is_not_verified(start, tmp_path):
+    agent, _ = start(coder(RIGHT, WRONG), coder_conversations_dir=str(tmp_path))
+    agent.generate(REQUEST, conversation_id="c")
+    answer = agent.generate("now add(5, 5) == 0", conversation_id="c").json()
+    assert answer["verdict"] == "tests_failed"
+    assert answer["evidence"]["examples"] == 3
+
+
+def test_another_conversation_or_user_knows_nothing_of_it(start, tmp_path):
+    agent, _ = start(coder(RIGHT), coder_conversations_dir=str(tmp_path))
+    agent.generate(REQUEST, conversation_id="c", user_id="ada")
+    for ids in ({"conversation_id": "d", "user_id": "ada"}, {"conversation_id": "c", "user_id": "bob"}, {}):
+        answer = agent.generate("now handle negatives", **ids).json()
+        assert answer["evidence"]["examples"] == 0

@@ -4,7 +4,7 @@ import os
 
 from matrices import candidate, row
 
-from coder_agent.journal import Journal, journal_folder
+from coder_agent.journal import Journal, folder_of
 from coder_agent.recording import VERSION, Recording
 from coder_agent.replay import main, read_recordings
 from coder_agent.state import StepTaken
@@ -56,9 +56,9 @@ def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path):
 
 
 def test_off_keeps_nothing_and_a_name_is_a_folder():
-    assert journal_folder("off") is None
-    assert str(journal_folder("/somewhere")) == "/somewhere"
-    assert journal_folder("").name == "evidence"
+    assert folder_of("off", "evidence") is None
+    assert str(folder_of("/somewhere", "evidence")) == "/somewhere"
+    assert folder_of("", "evidence").name == "evidence"
 
 
 def test_the_replay_command_tells_each_job_and_the_totals(tmp_path, capsys):

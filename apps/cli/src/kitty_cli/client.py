@@ -1,4 +1,4 @@
-"""The coder-agent over HTTP: one job, as a stream of events. Closing the stream cancels the job."""
+"""A KITTY service over HTTP: one job or question, as a stream of events. Closing the stream cancels it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,7 +20,7 @@ LAST = frozenset({"complete", "error"})
 
 @dataclass(frozen=True)
 class Service:
-    """Where the coder-agent is."""
+    """Where the coder-agent is, or the gateway."""
 
     base_url: str
     token: str | None = None
@@ -35,7 +35,18 @@ class Service:
 async def run_job(
     service: Service, body: Mapping[str, Any], on_event: Callable[[Event], None], give_up_after_sec: float | None
 ) -> Event:
-    """Runs one job and returns its last event, `complete` or `error`.
+    """Runs one coding job; as `follow`."""
+    return await follow(service, "/api/coding/stream", body, on_event, give_up_after_sec)
+
+
+async def follow(
+    service: Service,
+    path: str,
+    body: Mapping[str, Any],
+    on_event: Callable[[Event], None],
+    give_up_after_sec: float | None,
+) -> Event:
+    """Posts `body` to `path`, which answers with events, and returns the last one, `complete` or `error`.
 
     Raises:
         ServiceIsGone: the connection was refused, nothing was sent.
@@ -45,7 +56,7 @@ async def run_job(
     """
     try:
         async with asyncio.timeout(give_up_after_sec):
-            async for event in _events(service, body):
+            async for event in _events(service, path, body):
                 on_event(event)
                 if event.get("type") in LAST:
                     return event
@@ -54,8 +65,8 @@ async def run_job(
     raise ServiceFailed(f"The service at {service.base_url} ended the stream without a result. {service.hint}")
 
 
-async def _events(service: Service, body: Mapping[str, Any]) -> AsyncIterator[Event]:
-    url = f"{service.base_url}/api/coding/stream"
+async def _events(service: Service, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
+    url = f"{service.base_url}{path}"
     headers = {"Accept": "text/event-stream", "User-Agent": package}
     if service.token:
         headers["Authorization"] = f"Bearer {service.token}"
@@ -67,7 +78,7 @@ async def _events(service: Service, body: Mapping[str, Any]) -> AsyncIterator[Ev
             http.stream("POST", url, json=body) as response,
         ):
             if response.status_code != httpx.codes.OK:
-                raise _refusal(service, response, await response.aread())
+                raise refusal(service, path, response, await response.aread())
             async for block in response.aiter_raw():
                 for event in parser.feed(block):
                     yield event
@@ -80,7 +91,8 @@ async def _events(service: Service, body: Mapping[str, Any]) -> AsyncIterator[Ev
         raise ServiceFailed(f"The connection to {service.base_url} broke off ({reason}). {service.hint}") from error
 
 
-def _refusal(service: Service, response: httpx.Response, content: bytes) -> ServiceRefused:
+def refusal(service: Service, path: str, response: httpx.Response, content: bytes) -> ServiceRefused:
+    """What its problem document says, with what to do about it."""
     try:
         problem = httpx.Response(response.status_code, content=content).json()
     except ValueError:
@@ -92,17 +104,25 @@ def _refusal(service: Service, response: httpx.Response, content: bytes) -> Serv
     if code == "unauthorized":
         detail += " Set KITTY_API_KEY (for a gateway) or KITTY_SERVICE_TOKEN (for a coder-agent)."
     if response.status_code == httpx.codes.NOT_FOUND:
-        code, detail = "not_found", f"{service.base_url} has no /api/coding/stream: it is not a KITTY service."
+        code, detail = (
+            "not_found",
+            f"{service.base_url} has no {path}: it is not a KITTY service, or not one that does this.",
+        )
     retry = response.headers.get("retry-after")
     detail += f" Try again in {retry} s." if retry else ""
     return ServiceRefused(detail, code or "http_error", response.status_code)
 
 
-def ask_health(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
-    """What `/healthz` says, or None when no coder-agent answers there."""
+def healthz(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
+    """What `/healthz` says, whatever service it is, or None when none answers there."""
     try:
-        answer = httpx.get(f"{base_url}/healthz", timeout=timeout_sec, trust_env=False)
-        health = answer.json()
+        health = httpx.get(f"{base_url}/healthz", timeout=timeout_sec, trust_env=False).json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
-    return health if isinstance(health, dict) and health.get("service") == "coder-agent" else None
+    return health if isinstance(health, dict) else None
+
+
+def ask_health(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:
+    """The same, or None when it is no coder-agent."""
+    health = healthz(base_url, timeout_sec)
+    return health if health is not None and health.get("service") == "coder-agent" else None

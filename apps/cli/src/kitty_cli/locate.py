@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from kitty_cli.client import Service, ask_health
+from kitty_cli.client import Service, ask_health, healthz
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import UsageProblem
 from kitty_cli.fingerprint import fingerprint
 from kitty_cli.model_plan import ModelPlan, make_plan, pull_what_is_missing
 from kitty_cli.resident import ensure_resident, living_residents, port_wanted
+from kitty_cli.stack_record import gateway_of, read_stack
 from kitty_cli.state import Wanted, log_file
 
 Say = Callable[[str], None]
@@ -36,7 +37,9 @@ def named_service(api: str | None, env: Mapping[str, str]) -> Service | None:
 
 
 def running_service(env: Mapping[str, str]) -> Service | None:
-    """A coder-agent on the usual port that no command line has started."""
+    """The gateway of the stack that `up` started, or a coder-agent on the usual port that `code` did not start."""
+    if (gateway := gateway_of(read_stack())) is not None and healthz(gateway) is not None:
+        return Service(gateway, env.get("KITTY_API_KEY") or None)
     base_url = f"http://127.0.0.1:{port_wanted(env)}"
     if any(resident.base_url == base_url for resident in living_residents()):
         return None

@@ -70,6 +70,35 @@ def code(
     _leave(lambda: run_code(options), output)
 
 
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="It may begin with /agent on or /model NAME.")],
+    agent: Annotated[bool | None, typer.Option("--agent/--no-agent", help="Whether tools may be called.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="A", help="Which model answers.")] = None,
+    conversation: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this conversation.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole answer.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")] = False,
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Use this gateway [$KITTY_API_BASE].")] = None,
+) -> None:
+    """Say something to the brain of the running stack: it answers, or calls a tool for it."""
+    from kitty_cli.saying import SayOptions
+    from kitty_cli.saying import say as say_once
+
+    options = SayOptions(text, agent, model, conversation, timeout, as_json, quiet, api)
+    _leave(lambda: say_once(options), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def shell(
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Use this gateway [$KITTY_API_BASE].")] = None,
+) -> None:
+    """Talk with the brain of the running stack, line by line; /help shows the commands."""
+    from kitty_cli.shell import run_shell
+
+    _leave(lambda: run_shell(api))
+
+
 @models_app.command("list")
 def list_models(as_json: Json = False) -> None:
     """Models that can be fetched or are here."""
@@ -109,6 +138,26 @@ def doctor(as_json: Json = False) -> None:
     from kitty_cli.doctor import examine
 
     _leave(lambda: examine(as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def up(
+    model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Start the whole stack (gateway, brain, coder-agent, broker, model) and keep it running."""
+    from kitty_cli.stack import up as start_stack
+
+    _leave(lambda: start_stack(model, as_json, quiet), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started."""
+    from kitty_cli.stack import down as stop_stack
+
+    _leave(stop_stack)
 
 
 @app.command()

@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from kitty_cli.client import ask_health
 from kitty_cli.errors import NotConfigured
 from kitty_cli.state import Resident, Wanted, log_file, read_residents, state_dir, write_residents
+from kitty_cli.tail import fresh, tail_of
 
 DEFAULT_PORT = 8092
 IDLE_STOP_SEC = "900"
@@ -29,8 +30,6 @@ POLL_SEC = 0.05
 ANSWER_WITHIN_SEC = 60.0
 STOP_WITHIN_SEC = 10.0
 HUNG_AFTER_SEC = 5.0
-LOG_TAIL_LINES = 15
-LOG_KEPT_BYTES = 4 * 1024**2
 PATHS = ("KITTY_MODEL_DIR", "SANDBOX_PY_PATH")
 """Variables that may hold a path relative to the caller's folder; the service runs in another."""
 
@@ -69,6 +68,18 @@ def stop_residents() -> list[Resident]:
             _stop(resident)
         write_residents([])
         return stopped
+
+
+def stop_idle_residents() -> None:
+    """Stops those that do nothing; a job that runs goes on."""
+    with _locked():
+        kept = []
+        for resident in living_residents():
+            if _is_busy(resident):
+                kept.append(resident)
+            else:
+                _stop(resident)
+        write_residents(kept)
 
 
 def _locked() -> contextlib.AbstractContextManager[object]:
@@ -130,7 +141,7 @@ def port_wanted(env: Mapping[str, str]) -> int:
 
 def _start(env: Mapping[str, str], wanted: Wanted, kept: list[Resident]) -> Resident:
     port = _free_port(port_wanted(env))
-    log = _fresh_log()
+    log = fresh(log_file())
     before = log.stat().st_size
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -169,10 +180,10 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], resident: Resident,
     while ask_health(resident.base_url) is None:
         code = process.poll()
         if code is not None:
-            raise NotConfigured(f"The coder-agent ended at its start (status {code}).{_tail(log, before)}")
+            raise NotConfigured(f"The coder-agent ended at its start (status {code}).{tail_of(log, before)}")
         if time.monotonic() > deadline:
             _stop(resident)
-            raise NotConfigured(f"The coder-agent did not answer in {ANSWER_WITHIN_SEC:g} s.{_tail(log, before)}")
+            raise NotConfigured(f"The coder-agent did not answer in {ANSWER_WITHIN_SEC:g} s.{tail_of(log, before)}")
         time.sleep(POLL_SEC)
 
 
@@ -187,19 +198,3 @@ def _free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise NotConfigured("There is no free port on 127.0.0.1.")
-
-
-def _fresh_log() -> Path:
-    """The log file, for this user alone; a long one is put aside."""
-    log = log_file()
-    if log.exists() and log.stat().st_size > LOG_KEPT_BYTES:
-        log.replace(log.with_name(f"{log.name}.old"))
-    log.touch(mode=0o600)
-    return log
-
-
-def _tail(log: Path, start: int) -> str:
-    with log.open("rb") as file:
-        file.seek(start)
-        lines = file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
-    return f" It said last ({log}):\n" + "\n".join(lines) if lines else f" It said nothing ({log})."

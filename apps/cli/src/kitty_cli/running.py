@@ -8,6 +8,7 @@ from kitty_cli.exit_codes import ExitCode
 from kitty_cli.locate import named_service
 from kitty_cli.render import write_json
 from kitty_cli.resident import living_residents, port_wanted, stop_residents
+from kitty_cli.stack import describe_stack, stack_lines
 from kitty_core.settings import environment
 
 
@@ -18,7 +19,10 @@ def describe_services() -> list[dict[str, Any]]:
     named = named_service(None, env)
     usual = named.base_url if named else f"http://127.0.0.1:{port_wanted(env)}"
     services = []
+    in_stack = {program["base_url"] for program in (describe_stack() or {"programs": ()})["programs"]}
     for base_url in dict.fromkeys([usual, *ours]):
+        if base_url in in_stack:
+            continue
         resident, health = ours.get(base_url), ask_health(base_url)
         if resident is not None or health is not None or named is not None:
             pid = resident.pid if resident else None
@@ -29,13 +33,13 @@ def describe_services() -> list[dict[str, Any]]:
 
 
 def show_status(as_json: bool) -> ExitCode:
-    services = describe_services()
+    stack, services = describe_stack(), describe_services()
     if as_json:
-        write_json({"services": services})
+        write_json({"stack": stack, "services": services})
         return ExitCode.VERIFIED
-    for service in services:
-        print(service_line(service))
-    if not services:
+    for line in [*(stack_lines(stack) if stack else ()), *map(service_line, services)]:
+        print(line)
+    if not services and not stack:
         print(f"Nothing is running. `{command_name()} code` starts what it needs.")
     return ExitCode.VERIFIED
 

@@ -196,7 +196,7 @@ def _task(body: CodingRequest, settings: Settings) -> Task:
 
 
 def _ids(body: CodingRequest, request: Request) -> Ids:
-    return Ids(request_id=request.scope.get("request_id"), conversation_id=body.conversation_id)
+    return Ids(request_id=request.scope.get("request_id"), conversation_id=body.conversation_id, user_id=body.user_id)
 
 
 def _response(answer: Answer) -> Response:

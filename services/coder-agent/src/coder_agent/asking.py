@@ -28,7 +28,7 @@ def brief_of(task: Task, reading: Reading) -> Brief:
     """What the prompts of this job share."""
     simple = [(case.call, case.expected) for case in reading.examples if case.call and case.expected]
     example = next(((call, gives) for call, gives in simple if len(call) + len(gives) <= MOST_EXAMPLE_CHARS), None)
-    return Brief(task.request, task.module, _to_define(task, reading), task.caller_tests, task.files, example)
+    return Brief(task.wanted, task.module, _to_define(task, reading), task.caller_tests, task.files, example)
 
 
 def _to_define(task: Task, reading: Reading) -> str | None:
@@ -36,7 +36,7 @@ def _to_define(task: Task, reading: Reading) -> str | None:
     if reading.kind == "class":
         return f"class {reading.entry}"
     if len(reading.to_define) > 1:
-        return "`, `".join(signature(task.request, name) or name for name in reading.to_define)
+        return "`, `".join(signature(task.whole_request, name) or name for name in reading.to_define)
     return reading.signature or reading.entry
 
 

@@ -25,7 +25,7 @@ async def execute(state: CodingState, means: Means) -> tuple[Pool, tuple[str, ..
     inputs = inputs_of(suite, state["inputs"])
     pool = await _with_rows(state, means, state["candidates"], inputs)
     if not task.caller_tests and wants_wider_inputs(evidence_of(_with(state, pool, inputs))):
-        wider = await asyncio.to_thread(wider_inputs_of, suite, inputs, task.request)
+        wider = await asyncio.to_thread(wider_inputs_of, suite, inputs, task.whole_request)
         if len(wider) > len(inputs):
             inputs = wider
             pool = await _with_rows(state, means, tuple(candidate.with_row(None) for candidate in pool), inputs)

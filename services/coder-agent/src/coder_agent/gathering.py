@@ -117,5 +117,5 @@ def _asked(state: CodingState) -> tuple[str, ...]:
 def _asked_for(task: Task, candidates: tuple[Candidate, ...]) -> frozenset[str]:
     """The missing packages that the request or the caller's tests name."""
     missing = {name for candidate in candidates if candidate.row for name in candidate.row.missing_modules}
-    text = f"{task.request}\n{task.caller_tests or ''}"
+    text = f"{task.whole_request}\n{task.caller_tests or ''}"
     return frozenset(name for name in missing if re.search(ASKED_FOR.format(re.escape(name)), text, re.IGNORECASE))

@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from coder_agent.backends import Backends
+from coder_agent.conversations import Conversations
 from coder_agent.errors import (
     DeadlineBeforeCode,
     ModelAnsweredNonsense,
@@ -21,9 +22,10 @@ from coder_agent.errors import (
     PromptTooLong,
     SandboxIsUnavailable,
 )
+from coder_agent.follow_ups import continued, remembered
 from coder_agent.gathering import evidence_of
 from coder_agent.graph import PartKind, build_graph, run_graph
-from coder_agent.journal import Journal, journal_folder
+from coder_agent.journal import Journal, folder_of
 from coder_agent.means import Means
 from coder_agent.metrics import Metrics
 from coder_agent.recording import record
@@ -48,6 +50,7 @@ class Ids:
     job_id: str = field(default_factory=lambda: uuid4().hex)
     request_id: str | None = None
     conversation_id: str | None = None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,10 @@ class Jobs:
         self._sandbox = sandbox
         self._settings = settings
         self._metrics = metrics
-        self._journal = Journal(journal_folder(settings.coder_evidence_dir), settings.coder_evidence_kept)
+        self._journal = Journal(folder_of(settings.coder_evidence_dir, "evidence"), settings.coder_evidence_kept)
+        self._conversations = Conversations(
+            folder_of(settings.coder_conversations_dir, "conversations"), settings.coder_conversations_kept
+        )
         self._graph = build_graph()
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.running = 0
@@ -96,12 +102,16 @@ class Jobs:
         Args:
             listener: called with every event of the contract but the last (`complete` or `error`), in order.
         """
+        earlier = await asyncio.to_thread(self._conversations.recall, ids.user_id, ids.conversation_id)
+        if earlier is not None:
+            task = await asyncio.to_thread(continued, task, earlier)
         progress = Progress(CodingState(task=task))
         listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
         outcome = "internal"
         try:
             answer = await self._answer(task, ids, listener, progress)
             outcome = str(answer.body.get("verdict") or (answer.error.code if answer.error else "internal"))
+            await self._remember(task, ids, answer)
             return answer
         except KittyError as error:
             outcome = error.code
@@ -111,6 +121,11 @@ class Jobs:
             raise
         finally:
             self._leave(ids, progress, outcome)
+
+    async def _remember(self, task: Task, ids: Ids, answer: Answer) -> None:
+        if code := answer.body["code"]:
+            latest = remembered(task, code)
+            await asyncio.to_thread(self._conversations.remember, ids.user_id, ids.conversation_id, latest)
 
     async def _answer(self, task: Task, ids: Ids, listener: Listener, progress: Progress) -> Answer:
         error: KittyError | None = None

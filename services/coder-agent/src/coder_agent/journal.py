@@ -44,8 +44,8 @@ class Journal:
                 path.unlink()
 
 
-def journal_folder(named: str) -> Path | None:
-    """`named`, or for "" the state directory's; None for "off"."""
+def folder_of(named: str, usual: str) -> Path | None:
+    """`named`, or for "" the folder `usual` of the state directory; None for "off"."""
     if named == "off":
         return None
-    return Path(named) if named else Path(platformdirs.user_state_dir("kitty", appauthor=False)) / "evidence"
+    return Path(named) if named else Path(platformdirs.user_state_dir("kitty", appauthor=False)) / usual

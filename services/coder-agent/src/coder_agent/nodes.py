@@ -11,10 +11,11 @@ from coder_agent.entry import settled, with_tested_name
 from coder_agent.execution import execute
 from coder_agent.extraction import Module, extract_module
 from coder_agent.failures import failures, wrong_value
+from coder_agent.follow_ups import read_task_request
 from coder_agent.gathering import evidence_of, spent
 from coder_agent.means import Means
 from coder_agent.reading.cases import called_names
-from coder_agent.reading.examples import Reading, read_request
+from coder_agent.reading.examples import Reading
 from coder_agent.reading.properties import read_properties
 from coder_agent.source_text import without_last_statement
 from coder_agent.state import CodingState, Task
@@ -42,7 +43,7 @@ async def plan(state: CodingState, means: Means) -> CodingState:
     Only the deep tier asks a model for steps: shown, never put into a prompt.
     """
     task = state["task"]
-    reading = await asyncio.to_thread(read_request, task.request, task.module)
+    reading = await asyncio.to_thread(read_task_request, task)
     if task.caller_tests:
         reading = with_tested_name(reading, task)
     means.emit({"type": "plan_start"})

@@ -49,6 +49,14 @@ class Settings(KittySettings):
     coder_evidence_kept: int = Field(default=200, ge=1)
     """Jobs whose evidence is kept; the oldest goes first."""
 
+    coder_conversations_dir: str = ""
+    """Folder where the last code of each conversation is kept, so that a later request can go on with it.
+
+    Empty: `conversations` in the state directory; `off`: none.
+    """
+    coder_conversations_kept: int = Field(default=200, ge=1)
+    """Conversations that are kept; the oldest goes first."""
+
     sandbox_enabled: bool = True
     """false: code and tests are returned and nothing is executed; the verdict is `not_verified`."""
     sandbox_py_path: str = ""

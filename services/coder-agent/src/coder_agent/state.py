@@ -23,6 +23,18 @@ Verdict = Literal[
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What a conversation came to before this request."""
+
+    request: str
+    """All that was asked before, in order."""
+    code: str
+    """What was delivered last."""
+    module: str
+    caller_tests: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """One job as it was asked for, with every default filled in."""
 
@@ -39,6 +51,21 @@ class Task:
     """Seconds of one sandbox run."""
     deadline_sec: float | None = None
     """Seconds of the whole job."""
+    earlier: Earlier | None = None
+    """What this request goes on with."""
+
+    @property
+    def whole_request(self) -> str:
+        """The words of this request, those that it goes on with before them."""
+        return f"{self.earlier.request}\n\n{self.request}" if self.earlier else self.request
+
+    @property
+    def wanted(self) -> str:
+        """What the model is told of the request: the code that it goes on with stands between."""
+        if self.earlier is None:
+            return self.request
+        code = self.earlier.code.rstrip("\n")
+        return f"{self.earlier.request}\n\nThe module so far:\n```python\n{code}\n```\n\nNow change it: {self.request}"
 
     @property
     def module_name(self) -> str:

@@ -50,7 +50,7 @@ def running_agent(
         settings: fields of `Settings`.
     """
     backends = Backends({"LLAMACPP_F16_BASE": model_url, "LLAMACPP_Q4_BASE": model_url, **(env or {})})
-    own = Settings(_env_file=None, **{"coder_evidence_dir": "off", **settings})
+    own = Settings(_env_file=None, **{"coder_evidence_dir": "off", "coder_conversations_dir": "off", **settings})
     app = create_app(own, backends=backends, sandbox=sandbox)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -1,0 +1,191 @@
+"""`kitty-cli say`: one message to the brain, through the gateway, and its answer.
+
+message ─> slash commands ─> POST /api/query/stream ─> steps on stderr ─> the answer on stdout
+                                                              └─ a call that waits for a person: how to confirm it
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from kitty_cli import exit_codes
+from kitty_cli.client import Service, follow
+from kitty_cli.command_name import command_name
+from kitty_cli.directives import Saying, read_directives
+from kitty_cli.errors import NotConfigured, ServiceFailed, ServiceRefused, UsageProblem
+from kitty_cli.exit_codes import ExitCode
+from kitty_cli.gateway_calls import call
+from kitty_cli.progress import display_for
+from kitty_cli.render import write_json
+from kitty_cli.sse import Event
+from kitty_cli.stack_record import gateway_of, read_stack
+from kitty_cli.visible import visible
+from kitty_core.settings import environment
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SayOptions:
+    """The command line of `say`, as typed."""
+
+    text: str
+    agent: bool | None = None
+    model: str | None = None
+    conversation: str | None = None
+    timeout: float | None = None
+    as_json: bool = False
+    quiet: bool = False
+    api: str | None = None
+
+
+def say(options: SayOptions) -> ExitCode:
+    """Says it once. Exit status: of the code, where code was written; else 0 when there is an answer."""
+    saying = read_directives(options.text, Saying("", options.agent, options.model))
+    if not saying.message.strip():
+        raise UsageProblem(f"There is nothing to say. For example: {command_name()} say 'write fib(n), with tests'")
+    service = gateway(options.api, environment())
+    body = body_of(saying, options.conversation or uuid4().hex)
+    with display_for(options.quiet) as display:
+        answer = asyncio.run(ask(service, body, lambda line: display.say(line), options.timeout))
+    if options.as_json:
+        write_json(answer)
+    else:
+        show(answer, options.quiet)
+    return status_of(answer)
+
+
+def gateway(api: str | None, env: Mapping[str, str]) -> Service:
+    """The gateway: the address that was named, or that of the stack that `up` started.
+
+    Raises:
+        NotConfigured: there is neither.
+    """
+    named = (api or env.get("KITTY_API_BASE", "")).strip().rstrip("/") or gateway_of(read_stack())
+    if not named:
+        raise NotConfigured(f"The stack is not running. Start it with `{command_name()} up`, or set KITTY_API_BASE.")
+    return Service(named, env.get("KITTY_API_KEY") or None)
+
+
+def body_of(saying: Saying, conversation_id: str) -> dict[str, Any]:
+    """The request of `/api/query`."""
+    body: dict[str, Any] = {"prompt": saying.message, "intent": "query", "conversationId": conversation_id}
+    if saying.use_agent is not None:
+        body |= {"useAgent": saying.use_agent, "toolMode": "auto" if saying.use_agent else "off"}
+    return body | ({"modelAlias": saying.model} if saying.model else {})
+
+
+async def ask(
+    service: Service, body: Mapping[str, Any], on_step: Callable[[str], None], give_up_after_sec: float | None
+) -> Answer:
+    """The brain's answer; `on_step` is told what it does on the way.
+
+    Raises:
+        ServiceRefused, ServiceFailed, ServiceIsGone, OutOfTime: as `client.follow` says, and where the brain gave up.
+    """
+
+    def tell(event: Event) -> None:
+        if line := step_line(event):
+            on_step(line)
+
+    last = await follow(service, "/api/query/stream", body, tell, give_up_after_sec)
+    if last["type"] == "error":
+        raise ServiceRefused(
+            str(last.get("error") or "The brain gave no answer."), str(last.get("code") or "internal"), 200
+        )
+    answer = last.get("result")
+    if not isinstance(answer, dict):
+        raise ServiceFailed(f"The service at {service.base_url} gave an answer that is none. {service.hint}")
+    return await asyncio.to_thread(_with_phrase, service, answer)
+
+
+def _with_phrase(service: Service, answer: Answer) -> Answer:
+    """With the phrase that confirms the waiting call: the brain is not told it, a person may ask for it."""
+    if not answer.get("requiresConfirmation") or answer.get("confirmationPhrase") or not answer.get("pendingId"):
+        return answer
+    waiting = call(service, "GET", "/api/confirmations").get("confirmations") or []
+    mine: Mapping[str, Any] = next((one for one in waiting if one.get("pendingId") == answer["pendingId"]), {})
+    return {**answer, "confirmationPhrase": mine.get("confirmationPhrase")}
+
+
+def step_line(event: Event) -> str | None:
+    """What a step is called in a line for people; None for what is not shown."""
+    match event.get("type"):
+        case "routing":
+            return f"{event.get('tier', '?')} answers" + (" with tools" if event.get("coding") else "")
+        case "tool_start":
+            return f"calls {event.get('tool')}"
+        case "tool_complete":
+            return f"{event.get('tool')}: {event.get('status')}"
+        case _:
+            return None
+
+
+def show(answer: Answer, quiet: bool) -> None:
+    """The answer on stdout; on stderr what it took, and how to confirm what waits."""
+    output = text_of(answer)
+    if output:
+        print(visible(output))
+    if answer.get("requiresConfirmation"):
+        print("\n".join(confirmation_lines(answer)), file=sys.stderr)
+    if not quiet:
+        for line in trace_lines(answer):
+            print(f"kitty-cli: {visible(line)}", file=sys.stderr)
+
+
+def text_of(answer: Answer) -> str:
+    """What was answered: text as it is, a tool's result by its words and its code."""
+    output = (answer.get("result") or {}).get("output")
+    if isinstance(output, str):
+        return output
+    if isinstance(output, Mapping):
+        code, summary = output.get("code"), output.get("final_answer") or output.get("summary")
+        if code:
+            return f"```python\n{str(code).rstrip()}\n```\n\n{summary or ''}".rstrip()
+        return str(output.get("stdout") or summary or dict(output))
+    return "" if output is None else str(output)
+
+
+def confirmation_lines(answer: Answer) -> list[str]:
+    """How a person lets a waiting call run."""
+    tool, pending = answer.get("pendingTool"), answer.get("pendingId")
+    lines = [f"{tool} (hazard class {answer.get('hazardClass')}) waits for your word; nothing was run."]
+    if phrase := answer.get("confirmationPhrase"):
+        conversation = answer.get("conversationId")
+        lines.append(f'To run it: {command_name()} say "{phrase}" --conversation {conversation}')
+    if pending:
+        lines.append(f"Or: {command_name()} confirm {pending}")
+    return [visible(line) for line in lines]
+
+
+def trace_lines(answer: Answer) -> list[str]:
+    """Who answered, and each step."""
+    routing = answer.get("routing") or {}
+    metadata = routing.get("metadata") or {}
+    lines = [f"conversation {answer.get('conversationId')}, answered by {routing.get('tier')}"]
+    for step in metadata.get("agent_steps") or ():
+        if isinstance(step, Mapping):
+            lines.append(", ".join(f"{name}: {value}" for name, value in step.items() if _is_short(value)))
+        else:
+            lines.append(str(step))
+    return lines
+
+
+def status_of(answer: Answer) -> ExitCode:
+    """Of the code, where code was written."""
+    verdict = next((step.get("verdict") for step in reversed(_steps(answer)) if step.get("verdict")), None)
+    if verdict is None and isinstance(output := (answer.get("result") or {}).get("output"), Mapping):
+        verdict = output.get("verdict")
+    return exit_codes.for_verdict(str(verdict)) if verdict else ExitCode.VERIFIED
+
+
+def _steps(answer: Answer) -> list[Mapping[str, Any]]:
+    steps = ((answer.get("routing") or {}).get("metadata") or {}).get("agent_steps") or []
+    return [step for step in steps if isinstance(step, Mapping)]
+
+
+def _is_short(value: object) -> bool:
+    return value is not None and len(str(value)) <= 120

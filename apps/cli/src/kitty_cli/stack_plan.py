@@ -1,0 +1,170 @@
+"""What `up` starts: the programs of the stack in the order in which they need each other, and what each is told.
+
+model server ──> coder-agent ──┐
+        └──────> brain ────────┼──> gateway
+                 broker ───────┘
+
+Nothing is started here. Addresses come from the variables that name ports; every program is told all of them, and all
+share one service token.
+"""
+
+import dataclasses
+import json
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+from kitty_cli.errors import NotConfigured
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A program of the stack, before anything is known of this machine."""
+
+    name: str
+    module: str
+    port_variable: str
+    base_variable: str | None
+    default_port: int
+
+
+KINDS = (
+    Kind("broker", "broker.main", "BROKER_PORT", "BROKER_BASE", 8777),
+    Kind("coder-agent", "coder_agent.main", "CODER_PORT", "CODER_AGENT_BASE", 8092),
+    Kind("brain", "brain.main", "BRAIN_PORT", "BRAIN_BASE", 8000),
+    Kind("gateway", "gateway.main", "GATEWAY_PORT", "KITTY_API_BASE", 8080),
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program to be started: `python -m module` with `env`; it answers `/healthz` on `port`."""
+
+    name: str
+    module: str
+    port: int
+    env: Mapping[str, str] = field(repr=False)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """The embedded model server that the programs share."""
+
+    model_path: str
+    alias: str
+    port: int
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """Everything the supervisor has to know. Holds secrets: it travels by a pipe, never on a command line."""
+
+    programs: tuple[Program, ...]
+    engine: EnginePlan | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "StackPlan":
+        document = json.loads(text)
+        engine = EnginePlan(**document["engine"]) if document["engine"] else None
+        return cls(tuple(Program(**program) for program in document["programs"]), engine)
+
+
+def plan_programs(env: Mapping[str, str], token: str, kinds: Sequence[Kind] = KINDS) -> tuple[Program, ...]:
+    """The programs for this environment, on the ports it names or the usual ones.
+
+    Raises:
+        NotConfigured: a variable is no port, or two programs have the same.
+    """
+    ports = {kind.name: port_of(kind, env) for kind in kinds}
+    for kind in kinds:
+        same = [other for other in ports if ports[other] == ports[kind.name]]
+        if len(same) > 1:
+            raise NotConfigured(f"{' and '.join(same)} are both to listen on port {ports[kind.name]}.")
+    addresses = {
+        kind.base_variable: f"http://{LOOPBACK}:{ports[kind.name]}" for kind in kinds if kind.base_variable is not None
+    }
+    shared = {**env, **addresses, "KITTY_SERVICE_TOKEN": token, "KITTY_BIND": LOOPBACK}
+    shared.pop("KITTY_IDLE_STOP_SEC", None)
+    return tuple(
+        Program(kind.name, kind.module, ports[kind.name], shared | {kind.port_variable: str(ports[kind.name])})
+        for kind in kinds
+    )
+
+
+def with_engine(programs: Sequence[Program], model_path: str, alias: str) -> StackPlan:
+    """A stack whose programs use one embedded model server, on a port that is free now, behind a random key."""
+    engine = EnginePlan(model_path, alias, free_port(), secrets.token_urlsafe(32))
+    base = f"http://{LOOPBACK}:{engine.port}"
+    told = {f"LLAMACPP_{role}_BASE": base for role in ("Q4", "F16", "CODER")} | {"LLAMACPP_API_KEY": engine.api_key}
+    return StackPlan(
+        tuple(dataclasses.replace(program, env={**program.env, **told}) for program in programs),
+        engine,
+    )
+
+
+def port_of(kind: Kind, env: Mapping[str, str]) -> int:
+    """The port the environment names for it, else the usual one.
+
+    Raises:
+        NotConfigured: it is not a port.
+    """
+    text = env.get(kind.port_variable, "").strip() or str(kind.default_port)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise NotConfigured(f"{kind.port_variable}: {text!r} is not a port.")
+    return int(text)
+
+
+def check_ports(programs: Sequence[Program]) -> None:
+    """Refuses to start beside something that holds a port.
+
+    Raises:
+        NotConfigured: names each port, who has it as far as this user may know, and the variable that moves it.
+    """
+    taken = [program for program in programs if not _is_free(program.port)]
+    if taken:
+        variables = {kind.name: kind.port_variable for kind in KINDS}
+        lines = [
+            f"  {program.port} ({program.name}) is in use{_by_whom(program.port)}; "
+            f"{variables.get(program.name, 'its variable')} names another"
+            for program in taken
+        ]
+        raise NotConfigured("Ports are taken:\n" + "\n".join(lines))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _by_whom(port: int) -> str:
+    try:
+        connections = psutil.net_connections("tcp")
+        holders = {c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid}
+        named = [f"{psutil.Process(pid).name()}, pid {pid}" for pid in sorted(holders)]
+    except psutil.Error:
+        return ""  # another user's process: the system does not tell
+    return f" by {'; '.join(named)}" if named else ""

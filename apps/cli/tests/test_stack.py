@@ -1,0 +1,190 @@
+"""`up` and `down`. The programs are stand-in packages; processes, ports, signals and files are real."""
+
+import json
+import os
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+
+from kitty_cli.stack_plan import KINDS
+from kitty_cli.testing import CODE
+
+WITHIN_SEC = 20
+PROGRAM = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+NAME, VARIABLE = "{name}", "{variable}"
+with open(os.environ["STAND_IN_STARTS"], "a") as file:
+    file.write(f"{{os.getpid()}} {{NAME}}\\n")
+if os.environ.get("STAND_IN_REFUSES") == NAME:
+    print(NAME + ": SOME_SETTING: is wrong")
+    sys.exit(3)
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({{"service": NAME, "status": "ok", "token": os.environ["KITTY_SERVICE_TOKEN"]}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+HTTPServer(("127.0.0.1", int(os.environ[VARIABLE])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def stack(cli, scripted, free_ports):
+    """The command line with stand-ins for all programs, each on a port of its own, and a model server that is there."""
+    for kind, port in zip(KINDS, free_ports(len(KINDS)), strict=True):
+        package = cli.folder / "stand_in" / kind.module.partition(".")[0]
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "main.py").write_text(PROGRAM.format(name=kind.name, variable=kind.port_variable))
+        cli.env[kind.port_variable] = str(port)
+    cli.env["PYTHONPATH"] = str(cli.folder / "stand_in")
+    cli.env["LLAMACPP_CODER_BASE"] = scripted().base_url
+    yield cli
+    cli.run("down")
+
+
+def record(cli) -> dict:
+    return json.loads((cli.folder / "state" / "kitty" / "stack.json").read_text())
+
+
+def pids(cli) -> dict[str, int]:
+    return {program["name"]: program["pid"] for program in record(cli)["programs"]}
+
+
+def wait_until(holds) -> None:
+    deadline = time.monotonic() + WITHIN_SEC
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_up_starts_every_program_and_down_leaves_none(stack):
+    first = stack.run("up")
+    assert first.returncode == 0, first.stderr
+    running = {**pids(stack), "supervisor": record(stack)["pid"]}
+    assert set(running) == {"broker", "coder-agent", "brain", "gateway", "supervisor"}
+    for name in ("broker", "coder-agent", "brain", "gateway"):
+        assert name in first.stdout
+    assert "running" in first.stdout
+    assert "It runs already." in stack.run("up").stdout
+    assert len(stack.started()) == 4
+    assert "gateway" in stack.run("down").stdout
+    assert all(is_gone(pid) for pid in running.values())
+    assert "Nothing" in stack.run("down").stdout
+
+
+def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
+    assert stack.run("up").returncode == 0
+    told = json.loads(stack.run("status", "--json").stdout)["stack"]
+    tokens = {program["health"]["token"] for program in told["programs"]}
+    file = stack.folder / "state" / "kitty" / "service-token"
+    assert tokens == {file.read_text().strip()}
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_program_that_dies_is_started_again_at_the_same_address(stack):
+    assert stack.run("up").returncode == 0
+    before = pids(stack)
+    os.kill(before["brain"], signal.SIGKILL)
+    wait_until(lambda: pids(stack)["brain"] != before["brain"] and record_of(stack, "brain")["state"] == "running")
+    assert record_of(stack, "brain")["restarts"] == 1
+    assert record_of(stack, "brain")["base_url"].endswith(stack.env["BRAIN_PORT"])
+    assert {name: pid for name, pid in pids(stack).items() if name != "brain"} == {
+        name: pid for name, pid in before.items() if name != "brain"
+    }
+    assert "started again 1 times" in stack.run("status").stdout
+
+
+def record_of(cli, name: str) -> dict:
+    return next(program for program in record(cli)["programs"] if program["name"] == name)
+
+
+def test_a_port_in_use_is_named_with_its_holder_and_the_variable_that_moves_it(stack):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(stack.env["GATEWAY_PORT"])))
+        other.listen()
+        done = stack.run("up")
+    assert done.returncode == 3
+    assert f"{stack.env['GATEWAY_PORT']} (gateway) is in use by" in done.stderr
+    assert f"pid {os.getpid()}" in done.stderr
+    assert "GATEWAY_PORT names another" in done.stderr
+    assert not stack.started()
+
+
+def test_a_wrong_setting_ends_the_start_with_what_the_program_said(stack):
+    done = stack.run("up", STAND_IN_REFUSES="brain")
+    assert done.returncode == 3
+    assert "brain ended at its start." in done.stderr
+    assert "SOME_SETTING: is wrong" in done.stderr
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+
+
+def test_two_programs_on_one_port_are_refused(stack):
+    done = stack.run("up", BRAIN_PORT=stack.env["GATEWAY_PORT"])
+    assert done.returncode == 3
+    assert "brain and gateway are both to listen on port" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "http", "-1"])
+def test_a_variable_that_is_no_port_is_named(stack, port):
+    done = stack.run("up", BROKER_PORT=port)
+    assert done.returncode == 3
+    assert f"BROKER_PORT: {port!r} is not a port." in done.stderr
+
+
+def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
+    assert stack.run("up").returncode == 0
+    running = pids(stack)
+    os.kill(record(stack)["pid"], signal.SIGKILL)
+    wait_until(lambda: is_gone(record(stack)["pid"]))
+    assert "lost its supervisor" in stack.run("status").stdout
+    assert stack.run("down").returncode == 0
+    assert all(is_gone(pid) for pid in running.values())
+
+
+def test_up_takes_over_from_a_killed_supervisor(stack):
+    assert stack.run("up").returncode == 0
+    before = pids(stack)
+    os.kill(record(stack)["pid"], signal.SIGKILL)
+    assert stack.run("up").returncode == 0
+    assert all(is_gone(pid) for pid in before.values())
+    assert not set(pids(stack).values()) & set(before.values())
+
+
+def test_no_secret_is_on_a_command_line_or_in_the_record(stack):
+    assert stack.run("up", LLAMACPP_API_KEY="secret-of-the-model").returncode == 0
+    token = (stack.folder / "state" / "kitty" / "service-token").read_text().strip()
+    shown = json.dumps(record(stack))
+    lines = [" ".join(psutil.Process(pid).cmdline()) for pid in [record(stack)["pid"], *pids(stack).values()]]
+    for secret in (token, "secret-of-the-model"):
+        assert secret not in shown
+        assert all(secret not in line for line in lines)
+
+
+def test_code_goes_through_the_gateway_of_the_stack(stack, scripted):
+    assert stack.run("up").returncode == 0
+    agent = scripted()
+    document = record(stack)
+    for program in document["programs"]:
+        if program["name"] == "gateway":
+            program["base_url"] = agent.base_url
+    (stack.folder / "state" / "kitty" / "stack.json").write_text(json.dumps(document))
+    done = stack.run("code", "add two numbers")
+    assert done.stdout == CODE, done.stderr
+    assert [request.path for request in agent.requests] == ["/api/coding/stream"]

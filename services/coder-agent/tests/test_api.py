@@ -110,7 +110,7 @@ def test_other_bad_requests_get_problem_json_too(start):
     assert_is_problem(post(b"{not json"), 422, "bad_request")
     assert_is_problem(post(b'\xff\xfe{"request":"x"}'), 422, "bad_request")
     assert_is_problem(post(json.dumps({"request": "x" * 1_000_000}).encode()), 413, "payload_too_large")
-    assert_is_problem(post(b'{"request": "x"}', {"content-type": "text/plain"}), 415, "unsupported_media_type")
+    assert_is_problem(post(b'{"request": "x"}', {"content-type": "text/plain"}), 403, "unsupported_media_type")
     assert_is_problem(post(b'{"request": "x"}', as_json | {"host": "evil.example"}), 403, "forbidden")
     assert_is_problem(post(b'{"request": "x"}', as_json | {"origin": "http://evil.example"}), 403, "forbidden")
     assert_is_problem(agent.generate("x", allow_network=True), 403, "network_refused")

@@ -2,11 +2,11 @@
 
 KittyError
 ├─ BadRequest            422 bad_request
-│  └─ UnsupportedMedia   415 unsupported_media_type
 ├─ BodyTooSlow           408 request_timeout
 ├─ PayloadTooLarge       413 payload_too_large
 ├─ Unauthorized          401 unauthorized
 ├─ Forbidden             403 forbidden
+│  └─ UnsupportedMedia   403 unsupported_media_type
 └─ ConfigurationError    500 configuration
 
 The docstring is the default message; the class carries its HTTP status, a stable code and the headers that go with it.
@@ -52,13 +52,6 @@ class BadRequest(KittyError):
     code = "bad_request"
 
 
-class UnsupportedMedia(BadRequest):
-    """A POST needs the header Content-Type: application/json."""
-
-    status = 415
-    code = "unsupported_media_type"
-
-
 class BodyTooSlow(KittyError):
     """The request body did not arrive in time."""
 
@@ -86,6 +79,13 @@ class Forbidden(KittyError):
 
     status = 403
     code = "forbidden"
+
+
+class UnsupportedMedia(Forbidden):
+    """A POST needs the header Content-Type: application/json."""
+
+    # Not 415: any site's page can have a browser post text/plain or a form without asking, so this marks a forgery.
+    code = "unsupported_media_type"
 
 
 class ConfigurationError(KittyError):

@@ -4,8 +4,8 @@ service token ──> the service, for the user it names       surface: model, a
 API key       ──> the key's user and role                  surface: human, or model where the client says so
 nothing       ──> `local`, while the loopback is open; else 401
 
-What it does not stop: a program of the same user on the same machine is that user. A client that drives a model and does
-not say so (`X-Kitty-Surface: model`) counts as the person whose key it has.
+What it does not stop: a program of the same user on the same machine is that user. A client that drives a model and
+does not say so (`X-Kitty-Surface: model`) counts as the person whose key it has.
 """
 
 import hmac

@@ -1,7 +1,7 @@
 """The broker's commands and their hazard classes: `broker.run` is as dangerous as the command it names.
 
-Asked of the broker itself (`GET /commands`) and kept for a few seconds. While the broker is away no class is known, and a
-call counts as the tool's own class, which is high.
+Asked of the broker itself (`GET /commands`) and kept for a few seconds. While the broker is away no class is known, and
+a call counts as the tool's own class, which is high.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,10 +59,8 @@ class BrokerCommands:
 
 
 def _classes(document: object) -> dict[str, HazardClass]:
-    """`{commands: [{name, hazard_class, …}]}`, or the list alone, or a mapping by name. A class that is none is high."""
-    commands = document.get("commands", document) if isinstance(document, dict) else document
-    if isinstance(commands, dict):
-        commands = [{"name": name, **(entry if isinstance(entry, dict) else {})} for name, entry in commands.items()]
+    """Of `{commands: [{name, hazard_class, …}]}`. A class that is none counts as high."""
+    commands = document.get("commands") if isinstance(document, dict) else None
     if not isinstance(commands, list):
         raise ValueError("GET /commands lists no commands")
     return {str(entry["name"]): _class(entry) for entry in commands if isinstance(entry, dict) and "name" in entry}

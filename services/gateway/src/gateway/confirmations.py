@@ -92,7 +92,9 @@ class Confirmations:
         query = select(pending_calls).where(whose, table.state == "pending", table.expires_at > self._clock())
         return self._rows(query.order_by(table.created_at))
 
-    def take(self, call: PendingCall, state: Literal["confirmed", "cancelled"], approval: Approval | None = None) -> None:
+    def take(
+        self, call: PendingCall, state: Literal["confirmed", "cancelled"], approval: Approval | None = None
+    ) -> None:
         """Decides `call`, once: whoever returns from here may act on it, and nobody else will.
 
         Raises:

@@ -44,27 +44,6 @@ from kitty_core.tools import Tool
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 GRACE_SEC = 5.0
 """What a call may take beyond its own `deadline_seconds`, so that the service's own word for it arrives."""
-USER_FIELDS = ("user_id", "userId")
-CONVERSATION_FIELDS = ("conversation_id", "conversationId")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A call that somebody asks for."""
-
-    tool: str
-    """Dotted, or with underscores."""
-    arguments: Mapping[str, Any]
-    caller: Caller
-    request_id: str
-    conversation_id: str | None = None
-    override_given: bool = False
-    """The person's own message held the override word."""
-    confirmed: bool = False
-    """A person has said the phrase to exactly these arguments."""
-    streams: bool = False
-    """The answer is wanted as events: at `/stream` beside the tool's own path."""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,7 +108,8 @@ class Door:
         """
         conversation = conversation_of(wish)
         sha256 = arguments_sha256(wish.arguments)
-        row = self._recorder.begin(wish.tool[:200], wish.caller.user_id, wish.request_id, conversation, sha256)
+        prompt = json.dumps(wish.arguments)
+        row = self._recorder.begin(wish.tool, wish.caller.user_id, wish.request_id, conversation, sha256, prompt)
         try:
             decision, tool = await self._judged(wish, row)
             if decision.kind == "needs_confirmation":
@@ -152,10 +132,7 @@ class Door:
         if tool is None:
             raise UnknownTool(f"There is no tool {wish.tool[:100]!r}; nothing was run.")
         row.tool, row.hazard_class = tool.name, tool.hazard_class
-        _check_names(wish)
-        _check_numbers(wish)
-        if problems := tool.problems(dict(wish.arguments)):
-            raise ArgumentsAreWrong(f"{tool.name}: {'; '.join(problems)}", errors=_places(problems))
+        check(wish, tool)
         named_class = None
         if tool.hazard_from is not None and tool.enabled:
             named_class = await self._commands.class_of(str(wish.arguments.get(tool.hazard_from)), wish.request_id)
@@ -175,7 +152,9 @@ class Door:
         if decision.kind in ("blocked", "unknown"):
             raise ToolIsBlocked(decision.reason, rule=decision.rule)
         if tool.dual_confirm and not self._settings.hazard_signing_key:
-            raise ToolIsBlocked(f"{tool.name} needs a signed approval, and HAZARD_SIGNING_KEY is not set.", rule="approval")
+            raise ToolIsBlocked(
+                f"{tool.name} needs a signed approval, and HAZARD_SIGNING_KEY is not set.", rule="approval"
+            )
         return decision, tool
 
     async def _kept(
@@ -198,9 +177,10 @@ class Door:
 
     async def _called(self, wish: Wish, tool: Tool, row: Row, gone: Gone) -> Done | Passage:
         url = self.url_of(tool)
+        row.is_job = self._upstreams.name_of(url) == "coder-agent"
         if wish.streams:
             url = f"{url.rpartition('/')[0]}/stream"
-        until = asyncio.get_running_loop().time() + self._seconds(wish)
+        until = asyncio.get_running_loop().time() + seconds_of(wish, self._settings.gateway_deadline_sec)
         async with AsyncExitStack() as held:
             try:
                 opening = self._opened(wish, tool, url, held, until)
@@ -230,7 +210,7 @@ class Door:
         if tool.method in ("GET", "DELETE"):
             query = str(httpx.QueryParams({key: _in_query(value) for key, value in wish.arguments.items()}))
         else:
-            content = json.dumps(self._completed(wish, is_ours=name in self._upstreams.bases)).encode()
+            content = json.dumps(completed(wish, is_ours=name in self._upstreams.bases)).encode()
             headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout_at(until):
@@ -244,56 +224,9 @@ class Door:
         except httpx.HTTPError as error:
             raise self._upstreams.failure(url, error) from error
 
-    def _completed(self, wish: Wish, *, is_ours: bool) -> dict[str, Any]:
-        """The arguments as they are sent: a service of the house is also told for whom, where they do not say."""
-        arguments = dict(wish.arguments)
-        if is_ours:
-            told = {"user_id": wish.caller.user_id, "conversation_id": wish.conversation_id}
-            fields = {"user_id": USER_FIELDS, "conversation_id": CONVERSATION_FIELDS}
-            arguments |= {key: value for key, value in told.items() if value and not named_in(arguments, fields[key])}
-        return arguments
-
-    def _seconds(self, wish: Wish) -> float:
-        asked = wish.arguments.get("deadline_seconds")
-        most = self._settings.gateway_deadline_sec
-        is_number = isinstance(asked, int | float) and not isinstance(asked, bool)
-        return min(most, float(asked) + GRACE_SEC) if is_number and asked is not None else most
-
 
 BACKING = {"coding": "coder-agent", "memory": "memory", "query": "brain"}
 """What is behind the gateway's own /api paths."""
-
-
-def named_in(arguments: Mapping[str, Any], fields: tuple[str, ...]) -> str | None:
-    """The text of the first of `fields` that has one."""
-    return next((value for name in fields if isinstance(value := arguments.get(name), str) and value), None)
-
-
-def conversation_of(wish: Wish) -> str | None:
-    """The conversation a call belongs to: the one it came by, or that its arguments name."""
-    return wish.conversation_id or named_in(wish.arguments, CONVERSATION_FIELDS)
-
-
-def _check_names(wish: Wish) -> None:
-    conversation = conversation_of(wish) or ""
-    if len(conversation) > 200 or not conversation.isprintable():
-        raise ArgumentsAreWrong("conversation_id: at most 200 printable characters")
-    for name in USER_FIELDS:
-        said = wish.arguments.get(name)
-        if said is not None and said != wish.caller.user_id:
-            raise NotThisUser(f"{name} has to be {wish.caller.user_id!r}, or to be left out.")
-
-
-def _check_numbers(wish: Wish) -> None:
-    try:
-        json.dumps(wish.arguments, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise ArgumentsAreWrong("arguments: NaN and Infinity are no numbers of JSON, or they are nested too deep") from None
-
-
-def _places(problems: list[str]) -> list[dict[str, str]]:
-    parted = [problem.partition(": ") for problem in problems]
-    return [{"field": place, "message": reason} for place, _, reason in parted]
 
 
 def _in_query(value: Any) -> str:

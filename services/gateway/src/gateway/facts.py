@@ -28,7 +28,7 @@ class Facts:
 def facts_of(status_code: int, body: object) -> Facts:
     """The facts of an answer with `status_code` and the JSON `body` (None where it was no JSON).
 
-    `ok`: it ran and succeeded; `failed`: it ran and says of itself that it did not succeed (code that is not verified, a
+    `ok`: it ran and succeeded; `failed`: it ran and says of itself that it did not (code that is not verified, a
     command with an exit code); `timeout`: out of time; `error`: it did not run to an end.
     """
     said = body if isinstance(body, Mapping) else {}

@@ -1,8 +1,8 @@
 """API keys: `kitty_` and 32 random bytes. What is stored cannot be turned back into a key.
 
-A key has 256 bits of chance, so one round of SHA-256 is enough to keep it: nobody can try them out, and a slow hash would
-only make each request slow. The first eight characters are its public id, by which it is looked up; the rest (208 bits) is
-compared in constant time.
+A key has 256 bits of chance, so one round of SHA-256 is enough to keep it: nobody can try them out, and a slow hash
+would only make each request slow. The first eight characters are its public id, by which it is looked up; the rest
+(208 bits) is compared in constant time.
 """
 
 import hashlib

@@ -72,7 +72,7 @@ class Passage:
         self._is_closed = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes as they come; where the service breaks off, one `error` event more, so that there is always an end."""
+        """The bytes as they come; where the service breaks off, one `error` event more: there is always an end."""
         raw = self._response.aiter_raw()
         while True:
             try:
@@ -107,7 +107,10 @@ class Passage:
             await self._on_end(facts)
 
     def _last_words(self) -> bytes:
-        reasons = {"deadline": "The time for this call is over.", "bad_gateway": "The service broke the connection off."}
+        reasons = {
+            "deadline": "The time for this call is over.",
+            "bad_gateway": "The service broke the connection off.",
+        }
         text = reasons.get(self._broken, "The service ended the stream without a result.")
         code = self._broken if self._broken in reasons else "bad_gateway"
         event = to_json({"type": "error", "error": text, "code": code})

@@ -18,7 +18,9 @@ from gateway.errors import ServiceAnsweredBadly, ServiceIsDown, ServiceIsTooSlow
 from gateway.settings import Settings
 
 CONNECT_WITHIN_SEC = 1.0
-HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"}) | {
+HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"}
+) | {
     "te",
     "trailer",
     "transfer-encoding",
@@ -112,7 +114,9 @@ class Upstreams:
         if isinstance(error, httpx.TimeoutException):
             return ServiceIsTooSlow(f"{name} at {origin} did not answer in time.", service=name)
         reason = type(error).__name__
-        return ServiceAnsweredBadly(f"{name} at {origin} broke the connection off ({reason}). See its log.", service=name)
+        return ServiceAnsweredBadly(
+            f"{name} at {origin} broke the connection off ({reason}). See its log.", service=name
+        )
 
     def name_of(self, url: str) -> str:
         """The service behind `url`; its address where it is none of ours."""
@@ -130,4 +134,3 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-

@@ -8,7 +8,7 @@ The row is written in a thread, and goes on being written when the request is ca
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -32,16 +32,34 @@ class Recorder:
         self.rows_lost = 0
         """Rows that neither the database nor the disk took."""
 
-    def begin(self, tool: str, user_id: str, request_id: str, conversation_id: str | None, args_sha256: str) -> "Row":
-        """A row whose time runs from now. As long as nothing else is said it says `blocked`."""
-        created_at = datetime.fromtimestamp(self._clock(), UTC)
-        return Row(self, Invocation(request_id, tool, user_id, "blocked", created_at=created_at,
-                                    conversation_id=conversation_id or None, args_sha256=args_sha256))  # fmt: skip
+    def begin(
+        self,
+        tool: str,
+        user_id: str,
+        request_id: str,
+        conversation_id: str | None,
+        args_sha256: str,
+        prompt: str | None = None,
+    ) -> "Row":
+        """A row whose time runs from now. As long as nothing else is said it says `blocked`.
 
-    async def write(self, invocation: Invocation) -> None:
+        `prompt` is kept beside the row only where AUDIT_STORE_PROMPTS says so.
+        """
+        blank = Invocation(
+            request_id,
+            tool,
+            user_id,
+            "blocked",
+            conversation_id=conversation_id or None,
+            args_sha256=args_sha256,
+            created_at=datetime.fromtimestamp(self._clock(), UTC),
+        )
+        return Row(self, blank, prompt)
+
+    async def write(self, invocation: Invocation, prompt: str | None) -> None:
         """Hands the row to the audit trail; returns when it is there (or spooled)."""
         self._metrics.decisions.labels(decision=invocation.decision).inc()
-        task = asyncio.create_task(asyncio.to_thread(self._append, invocation))
+        task = asyncio.create_task(asyncio.to_thread(self._append, invocation, prompt))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         await asyncio.shield(task)
@@ -50,9 +68,9 @@ class Recorder:
         """Waits for the rows that are being written."""
         await asyncio.gather(*self._writing)
 
-    def _append(self, invocation: Invocation) -> None:
+    def _append(self, invocation: Invocation, prompt: str | None) -> None:
         try:
-            self._audit.append(invocation)
+            self._audit.append(invocation, prompt)
         except KittyError as error:
             # What was done is done: the caller gets the answer, /healthz and the log say what is missing.
             self.rows_lost += isinstance(error, AuditSpoolFailed)
@@ -62,21 +80,20 @@ class Recorder:
 class Row:
     """What is known so far of one step."""
 
-    def __init__(self, recorder: Recorder, invocation: Invocation) -> None:
+    def __init__(self, recorder: Recorder, blank: Invocation, prompt: str | None) -> None:
         self._recorder = recorder
-        self._invocation = invocation
+        self._blank = blank
+        self._prompt = prompt
         self._begun = time.perf_counter()
         self._is_ended = False
         self.decision: Decision = "blocked"
         self.is_running = False
         """Whether a service was asked: then there is a status."""
         self.hazard_class: str | None = None
-        self.tool = invocation.tool
+        self.tool = blank.tool
         """The name in the registry, once it is known."""
-
-    @property
-    def is_ended(self) -> bool:
-        return self._is_ended
+        self.is_job = False
+        """Whether a job's own id counts: only the coder-agent's, or any service could keep a row from being written."""
 
     async def end(self, facts: Facts | None = None, *, error: str | None = None, status: Status | None = None) -> None:
         """Writes the row with what the answer says (`facts`), or with the kind of failure."""
@@ -84,18 +101,11 @@ class Row:
             return
         self._is_ended = True
         known = asdict(facts) if facts is not None else {"status": status, "error": error}
-        columns = {name: getattr(self._invocation, name) for name in ("request_id", "user_id", "conversation_id",
-                                                                      "args_sha256", "created_at", "id")}  # fmt: skip
-        await self._recorder.write(
-            Invocation(
-                **columns,
-                **known,
-                tool=self.tool,
-                decision=self.decision,
-                hazard_class=self.hazard_class,
-                latency_ms=round((time.perf_counter() - self._begun) * 1000),
-            )
-        )
+        if not self.is_job:
+            known.pop("job_id", None)
+        latency_ms = round((time.perf_counter() - self._begun) * 1000)
+        judged = {"tool": self.tool, "decision": self.decision, "hazard_class": self.hazard_class}
+        await self._recorder.write(replace(self._blank, **known, **judged, latency_ms=latency_ms), self._prompt)
 
     async def fail(self, error: KittyError) -> None:
         """Writes the row of a step that `error` ended."""

@@ -1,10 +1,11 @@
 """What a person says to a call that waits.
 
 reply ─> theirs? this conversation? in time? not decided? ─> read_reply(this message, phrase)
-                                                              ├─ confirm ─> taken once ─> Door.invoke, with the original arguments
-                                                              ├─ cancel ──> taken once
-                                                              └─ neither ─> it stays as it is
-dual-confirm: a second person says the phrase (`approve`) and gets a signed approval; the first one hands it in with theirs.
+            ├─ confirm ─> taken once ─> Door.invoke, with the original arguments
+            ├─ cancel ──> taken once
+            └─ neither ─> it stays as it is
+
+dual-confirm: a second person says the phrase (`approve`) and gets a signed approval, which the first one hands in.
 
 Every step writes a row. Only the message at hand counts; no history is looked at.
 """
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 
 from gateway.auth import Caller
 from gateway.confirmations import Confirmations, PendingCall
-from gateway.door import Done, Door, Waiting, Wish
+from gateway.door import Done, Door, Waiting
 from gateway.errors import (
     ConfirmationIsOver,
     ConfirmationIsRefused,
@@ -26,6 +27,7 @@ from gateway.errors import (
 )
 from gateway.passage import Gone, Passage
 from gateway.recorder import Recorder, Row
+from gateway.wish import Wish
 from kitty_core.confirmation import Approval, approve, is_second_person, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 

@@ -1,4 +1,4 @@
-"""The gateway's own tables. How a database comes to have them: gateway.migrations. Times are seconds since the epoch."""
+"""The gateway's own tables; gateway.migrations makes them. Times are seconds since the epoch."""
 
 from sqlalchemy import Boolean, Column, Double, MetaData, String, Table, Text
 

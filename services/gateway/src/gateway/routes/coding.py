@@ -6,10 +6,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from gateway.auth import Caller
-from gateway.door import Door, Wish
+from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, json_body
 from gateway.routes.shapes import gone_from, raw_answer, read_object
+from gateway.wish import Wish
 
 STREAM = "stream"
 CODING = ("generate", "test", "fix", "refactor", "explain", STREAM)
@@ -48,8 +49,8 @@ def _add(router: APIRouter, door: Door, group: str, name: str) -> None:
         methods=["POST"],
         name=f"{group}_{name}",
         summary=f"Call {tool}" + (", its answer as server-sent events" if streams else ""),
-        description=f"Passed to the service of `{tool}` through the one door: schema, hazard, confirmation, one audit row. "
-        "202: a person has to confirm, nothing was run.",
+        description=f"Passed to the service of `{tool}` through the one door: schema, hazard, confirmation, one audit "
+        "row. 202: a person has to confirm, nothing was run.",
         response_class=Response,
         responses=CALL_RESPONSES,
         openapi_extra=json_body("The arguments of the tool; `GET /api/tools` has its schema."),

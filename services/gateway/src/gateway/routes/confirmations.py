@@ -66,7 +66,7 @@ def create_router(replies: Replies) -> APIRouter:
 
     @router.post("/api/confirmations/{pending_id}", responses=CALL_RESPONSES, response_class=Response)
     async def answer(pending_id: PendingId, body: ReplyBody, request: Request, caller: Asker) -> Response:
-        """Confirm or cancel. Confirmed, the call runs once with its original arguments: `{tool, decision, status, result}`.
+        """Confirm or cancel. The call runs once, with its original arguments: `{tool, decision, status, result}`.
 
         202: the message was neither the phrase nor a word that cancels, and the call still waits.
         """

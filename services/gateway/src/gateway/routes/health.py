@@ -1,7 +1,6 @@
 """`/healthz` and `/readyz`: how the gateway and what is behind it are."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +12,7 @@ from gateway.door import Door
 from gateway.proxy import Upstreams
 from gateway.recorder import Recorder
 from gateway.settings import Settings
+from kitty_core.audit import SpooledAuditLog
 from kitty_core.database import reading
 from kitty_core.errors import ConfigurationError
 from kitty_core.registry import LiveRegistry
@@ -29,7 +29,7 @@ def create_router(
     upstreams: Upstreams,
     recorder: Recorder,
     engine: Engine,
-    spool_rows: Callable[[], int],
+    audit: SpooledAuditLog,
     settings: Settings,
 ) -> APIRouter:
     """The two routes."""
@@ -37,7 +37,7 @@ def create_router(
 
     @router.get("/healthz")
     async def healthz() -> dict[str, Any]:
-        """How the gateway is, in under a second. `degraded`: a service that an enabled tool needs, or the database, is away."""
+        """How the gateway is, in under a second. `degraded`: the database, or a service that a tool needs, is away."""
         needed = _needed(door, live, upstreams)
         names = list(upstreams.bases)
         asked = asyncio.gather(*(upstreams.health(name, ASKED_WITHIN_SEC) for name in names))
@@ -51,7 +51,7 @@ def create_router(
             "services": {name: {"status": state, "needed": name in needed} for name, state in services.items()},
             "tools": sum(tool.enabled for tool in live.current.tools.values()),
             "database": "ok" if has_database else "down",
-            "audit": {"spooled_rows": await asyncio.to_thread(spool_rows), "lost_rows": recorder.rows_lost},
+            "audit": {"spooled_rows": await asyncio.to_thread(lambda: audit.waiting), "lost_rows": recorder.rows_lost},
         }
 
     @router.get("/readyz", responses={503: {"description": "Not ready; the body says why"}})

@@ -7,6 +7,7 @@ message ─> does a call of this user wait in this conversation? ─┬─ and t
 import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from gateway.auth import Caller
-from gateway.door import CONVERSATION_FIELDS, USER_FIELDS, Done, named_in
+from gateway.door import Done
 from gateway.errors import NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
 from gateway.facts import Facts
 from gateway.gatekeeper import caller_of
@@ -23,56 +24,68 @@ from gateway.proxy import Upstreams
 from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.documents import CALL_RESPONSES, json_body
 from gateway.routes.shapes import gone_from, read_object
+from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
 from kitty_core.confirmation import read_reply
-from kitty_core.wire import JsonResponse
+from kitty_core.wire import JsonResponse, to_json
 
 Asker = Annotated[Caller, Depends(caller_of)]
+EVENTS = "text/event-stream"
 
 
 def create_router(upstreams: Upstreams, replies: Replies, deadline_sec: float) -> APIRouter:
     """The two routes."""
     router = APIRouter()
+    talk = Talk(upstreams, replies, deadline_sec)
     document = json_body("`{conversationId, userId, intent, prompt | payload.prompt, …}` (snake_case too)")
 
     @router.post("/api/query", responses=CALL_RESPONSES, response_class=Response, openapi_extra=document)
     async def query(request: Request, caller: Asker) -> Response:
         """Say something to the brain; the phrase of a call that waits in this conversation confirms it."""
-        return await _ask(request, caller, "/api/query")
+        return await talk.answer(request, caller, "/api/query")
 
     @router.post("/api/query/stream", responses=CALL_RESPONSES, response_class=Response, openapi_extra=document)
     async def query_stream(request: Request, caller: Asker) -> Response:
         """The same, its answer as server-sent events."""
-        return await _ask(request, caller, "/api/query/stream")
+        return await talk.answer(request, caller, "/api/query/stream")
 
-    async def _ask(request: Request, caller: Caller, path: str) -> Response:
+    return router
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A person's message, to whom it is for."""
+
+    upstreams: Upstreams
+    replies: Replies
+    deadline_sec: float
+
+    async def answer(self, request: Request, caller: Caller, path: str) -> Response:
+        """The answer of the call that waited, or of the brain."""
         body = await read_object(request)
         for name in USER_FIELDS:
             if body.get(name) not in (None, caller.user_id):
                 raise NotThisUser(f"{name} has to be {caller.user_id!r}, or to be left out.")
-        if (answer := await _confirmed(request, caller, body, path)) is not None:
-            return answer
-        body.setdefault("userId", caller.user_id)
-        return await _relayed(upstreams, request, caller, path, body, deadline_sec)
-
-    async def _confirmed(request: Request, caller: Caller, body: dict[str, Any], path: str) -> Response | None:
-        message = _message(body)
-        conversation = named_in(body, CONVERSATION_FIELDS)
-        if caller.surface != "human" or not conversation or len(message) > 2000:
-            return None
-        calls = [call for call in await replies.waiting(caller) if call.conversation_id == conversation]
-        calls = [call for call in calls if call.user_id == caller.user_id]
-        if not calls or read_reply(message, calls[-1].phrase) == "neither":
-            return None
-        reply = Reply(calls[-1].id, message, caller, request.scope["request_id"], conversation)
-        outcome = await replies.reply(reply, gone_from(request))
-        assert isinstance(outcome, Done | Cancelled)
-        answer = _answer(outcome, conversation, body.get("intent"))
+        reply = await self._reply(request, caller, body)
+        if reply is None:
+            told = {**body, "userId": caller.user_id}
+            return await _relayed(self.upstreams, request, caller, path, told, self.deadline_sec)
+        outcome = await self.replies.reply(reply, gone_from(request))
+        assert isinstance(outcome, Done | Cancelled)  # the message was the phrase, or one that cancels
+        answer = _answer(outcome, reply.conversation_id, body.get("intent"))
         if path.endswith("/stream"):
-            frame = f"data: {json.dumps({'type': 'complete', 'result': answer})}\n\n"
-            return Response(frame, media_type="text/event-stream")
+            return Response(f"data: {to_json({'type': 'complete', 'result': answer})}\n\n", media_type=EVENTS)
         return JsonResponse(answer)
 
-    return router
+    async def _reply(self, request: Request, caller: Caller, body: dict[str, Any]) -> Reply | None:
+        """The message as a reply to the newest call that waits in its conversation; None where it is none."""
+        message, conversation = _message(body), named_in(body, CONVERSATION_FIELDS)
+        if caller.surface != "human" or not conversation:
+            return None
+        waiting = [call for call in await self.replies.waiting(caller) if call.conversation_id == conversation]
+        own = [call for call in waiting if call.user_id == caller.user_id]
+        if not own or read_reply(message, own[-1].phrase) == "neither":
+            return None
+        return Reply(own[-1].id, message, caller, request.scope["request_id"], conversation)
 
 
 def _message(body: dict[str, Any]) -> str:
@@ -124,7 +137,7 @@ async def _opened(
 ) -> tuple[httpx.Response, bytes | None]:
     async with asyncio.timeout_at(until):
         response = await held.enter_async_context(opening)
-        is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        is_stream = response.headers.get("content-type", "").startswith(EVENTS)
         return response, None if is_stream else await response.aread()
 
 

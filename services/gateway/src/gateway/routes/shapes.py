@@ -68,7 +68,7 @@ def raw_answer(outcome: Waiting | Done | Passage, caller: Caller) -> Response:
 
 
 def wrapped_answer(outcome: Waiting | Done | Passage | Cancelled, caller: Caller) -> Response:
-    """`{tool, decision, status, result}`; a failure of the service as its problem document with `tool` and `decision`."""
+    """`{tool, decision, status, result}`; a failure of the service is its problem document with the first two."""
     if isinstance(outcome, Waiting):
         return waiting_answer(outcome, caller)
     if isinstance(outcome, Cancelled):

@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from gateway.auth import Caller
-from gateway.door import Door, Wish
+from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
 from gateway.routes.shapes import gone_from, wrapped_answer
+from gateway.wish import Wish
 from kitty_core.hazard import find_override
 from kitty_core.registry import LiveRegistry
 from kitty_core.tools import Tool

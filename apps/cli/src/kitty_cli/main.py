@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kitty_cli.audit_command import audit_app
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import CliError
 from kitty_cli.eval_command import eval_app
@@ -26,6 +27,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="The embedded models: what there is, fetch one, serve one.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(eval_app, name="eval")
+app.add_typer(audit_app, name="audit")
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 

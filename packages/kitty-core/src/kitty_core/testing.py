@@ -51,6 +51,9 @@ class MemoryAuditLog:
         broken = next((broken for row in self.rows if (broken := chain.follow(row))), None)
         return Verification(chain.head.count, self.head(), broken)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 def _is_same(row: Entry, invocation: Invocation) -> bool:
     return row.id == invocation.id or (invocation.job_id is not None and row.columns["job_id"] == invocation.job_id)

@@ -44,6 +44,9 @@ class AuditLog(Protocol):
     def verify(self) -> Verification:
         """Reads the whole chain. Raises: AuditUnavailable."""
 
+    def close(self) -> None:
+        """Lets the database go."""
+
 
 class AuditUnavailable(KittyError):
     """The audit trail cannot be reached."""

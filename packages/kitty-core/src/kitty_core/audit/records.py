@@ -12,6 +12,8 @@ from uuid import uuid4
 Decision = Literal["allowed", "confirmed", "denied", "blocked", "expired", "cancelled"]
 Status = Literal["ok", "failed", "error", "timeout"]
 MOST_CHARACTERS = 500
+MOST = 2**31 - 1
+ID = re.compile("[0-9a-f]{32}")
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 """Control characters, ends of lines, and halves of surrogate pairs, which no database takes."""
 
@@ -23,7 +25,8 @@ class Invocation:
     Texts are cleaned when it is made: control characters become a space, and what is longer than 500 is cut.
 
     Raises:
-        ValueError: `decision` or `status` is none there is, or `created_at` has no time zone.
+        ValueError: `decision` or `status` is none there is, `created_at` has no time zone, `id` is not 32 hex digits,
+            or a number has no place in 32 bits.
     """
 
     request_id: str
@@ -57,6 +60,10 @@ class Invocation:
             raise ValueError(f"no such decision or status: {self.decision}, {self.status}")
         if self.created_at.tzinfo is None:
             raise ValueError("created_at wants a time zone")
+        if not ID.fullmatch(self.id):
+            raise ValueError("id wants 32 hexadecimal digits")
+        if max(abs(self.refinements or 0), abs(self.latency_ms or 0)) > MOST:
+            raise ValueError("refinements and latency_ms want to be below 2**31")
         object.__setattr__(self, "created_at", self.created_at.astimezone(UTC))
         for part in fields(self):
             value = getattr(self, part.name)

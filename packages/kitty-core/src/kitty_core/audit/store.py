@@ -114,6 +114,10 @@ class SqlAuditLog:
         with _translated(), reading(self._engine) as connection:
             return verify(connection, self._key, seen)
 
+    def close(self) -> None:
+        """Closes the connections of the engine."""
+        self._engine.dispose()
+
     def _locked_head(self, connection: Connection) -> Head:
         row = connection.execute(select(audit_head).with_for_update()).mappings().one_or_none()
         if row is None:

@@ -4,8 +4,9 @@ the key ─> no two rows claim one place ─> row after row from the first ─> 
         ─> the head row ─> the head file ─> the prompts
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, exists, func, literal, select
@@ -114,6 +115,18 @@ def in_order(connection: Connection, batch: int = BATCH) -> Iterator[Entry]:
         if len(rows) < batch:
             return
         after = rows[-1]["row_hash"]
+
+
+def reachable(connection: Connection, total: int) -> Iterator[Entry]:
+    """The rows in the order of the chain, however it was broken: never more than `total`; none where it forks."""
+    return iter(()) if _doubled(connection) else islice(in_order(connection), total)
+
+
+def unreached_by(connection: Connection, reached: Container[str]) -> Iterator[Entry]:
+    """The rows whose hash is not among `reached`, the oldest first."""
+    rows = select(tool_invocations).order_by(ROWS.created_at, ROWS.id).execution_options(yield_per=BATCH)
+    found = map(as_entry, connection.execute(rows).mappings())
+    return (entry for entry in found if entry.row_hash not in reached)
 
 
 def _following(after: str, batch: int) -> Select[Any]:

@@ -1,1 +1,1 @@
-"""What every KITTY program shares: errors, settings, logs and the service shell."""
+"""What every KITTY program shares: errors, settings, logs, the service shell, the tool registry."""

@@ -6,15 +6,18 @@ KittyError
 ├─ PayloadTooLarge       413 payload_too_large
 ├─ Unauthorized          401 unauthorized
 ├─ Forbidden             403 forbidden
-│  └─ UnsupportedMedia   403 unsupported_media_type
+│  ├─ UnsupportedMedia   403 unsupported_media_type
+│  ├─ ApprovalForged     403 approval_forged
+│  └─ ApprovalExpired    403 approval_expired
 └─ ConfigurationError    500 configuration
+   └─ RegistryProblem    500 registry
 
 The docstring is the default message; the class carries its HTTP status, a stable code and the headers that go with it.
 `service.create_service` installs the one handler that turns any of them into RFC 9457 problem JSON.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -88,7 +91,30 @@ class UnsupportedMedia(Forbidden):
     code = "unsupported_media_type"
 
 
+class ApprovalForged(Forbidden):
+    """The approval was changed, or signed with another key."""
+
+    code = "approval_forged"
+
+
+class ApprovalExpired(Forbidden):
+    """The approval is too old."""
+
+    code = "approval_expired"
+
+
 class ConfigurationError(KittyError):
     """A setting is wrong."""
 
     code = "configuration"
+
+
+class RegistryProblem(ConfigurationError):
+    """The tool registry cannot be used."""
+
+    code = "registry"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """`problems`: all that is wrong with the file, each as `FILE:LINE: KEY: reason`."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))

@@ -4,27 +4,24 @@ arguments fit? ─> hazard (kitty_core.hazard.judge) ─┬─> the tool's servi
       │                                             ├─> kept until a person confirms     one audit row
       └────────── refused ──────────────────────────┴─> refused                          one audit row
 
-What it stops: a tool that is unknown, switched off or too dangerous for the caller; a dangerous one before a person said
-the phrase; a call in another user's name. What it does not stop: a service that does more than its registry entry says.
-A gateway that is killed while a service works leaves no row of that call.
+What it stops: a tool that is unknown, switched off or too dangerous for the caller; a dangerous one before a person
+said the phrase; a call in another user's name. What it does not stop: a service that does more than its registry entry
+says. A gateway that is killed while a service works leaves no row of that call.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.auth import Caller
 from gateway.commands import BrokerCommands
 from gateway.confirmations import Confirmations, PendingCall
 from gateway.errors import (
-    ArgumentsAreWrong,
     CallerIsGone,
-    NotThisUser,
     ServiceAnsweredBadly,
     ServiceIsTooSlow,
     ToolIsBlocked,
@@ -35,6 +32,7 @@ from gateway.passage import Gone, Passage, unless_gone
 from gateway.proxy import Upstreams, passed_on
 from gateway.recorder import Recorder, Row
 from gateway.settings import Settings
+from gateway.wish import Wish, check, completed, conversation_of, seconds_of
 from kitty_core.audit import arguments_sha256
 from kitty_core.errors import KittyError
 from kitty_core.hazard import Call, Decision, judge
@@ -42,8 +40,6 @@ from kitty_core.registry import LiveRegistry, backing_url
 from kitty_core.tools import Tool
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
-GRACE_SEC = 5.0
-"""What a call may take beyond its own `deadline_seconds`, so that the service's own word for it arrives."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,7 @@ class Door:
         self._confirmations = confirmations
         self._recorder = recorder
         self._settings = settings
-        hosts = {name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip()}
-        self._own_names = frozenset({"gateway", settings.kitty_bind.lower()} | hosts) - {"0.0.0.0", "::"}
+        self._own_hosts = frozenset({settings.kitty_bind.lower()}) | settings.allowed_hosts
         self._backing = {f"/api/{prefix}": upstreams.bases[name] for prefix, name in BACKING.items()}
         self._backing |= {path: upstreams.bases["broker"] for path in ("/exec", "/commands")}
 
@@ -98,7 +93,9 @@ class Door:
             ConfigurationError: its entry points at the gateway, and nothing is behind that path.
         """
         port = self._settings.gateway_port
-        return backing_url(tool.url, names=self._own_names, port=port, backing=self._backing)
+        # On these names other services may listen as well: they are the gateway's only together with its port.
+        names = {"gateway"} | (self._own_hosts if urlsplit(tool.url).port == port else set())
+        return backing_url(tool.url, names=names, port=port, backing=self._backing)
 
     async def invoke(self, wish: Wish, gone: Gone) -> Waiting | Done | Passage:
         """Makes the call, if it may be made. Exactly one row is written, at the latest when a `Passage` ends.

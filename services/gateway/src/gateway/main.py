@@ -95,7 +95,7 @@ def create_app(
 
     app = create_service(
         "gateway",
-        guard=Guard(allowed_hosts=LOOPBACK_HOSTS | _names(settings)),
+        guard=Guard(allowed_hosts=LOOPBACK_HOSTS | settings.allowed_hosts),
         registry=metrics.registry,
         lifespan=lifespan,
         version=version("kitty-gateway"),
@@ -132,10 +132,6 @@ def _check_access(settings: Settings, keys: KeyStore) -> None:
 
 
 MAKE_A_KEY = "python -m gateway.keys create --role admin --user NAME"
-
-
-def _names(settings: Settings) -> frozenset[str]:
-    return frozenset(name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip())
 
 
 async def _sweep(replies: Replies, audit: SpooledAuditLog) -> None:

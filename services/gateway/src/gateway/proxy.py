@@ -105,11 +105,11 @@ class Upstreams:
         """What the client's `error` means to the caller."""
         name, origin = self.name_of(url), _origin(url)
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            if name not in self.bases:
+                return ServiceIsDown(f"Nothing answers at {origin}, which the tool registry names.", service=name)
+            variable = f"{name.upper().replace('-', '_')}_BASE"
             return ServiceIsDown(
-                f"{name} does not answer at {origin}. Is it running? Start it, or set {name.upper().replace('-', '_')}_BASE."
-                if name in self.bases
-                else f"Nothing answers at {origin}, which the tool registry names.",
-                service=name,
+                f"{name} does not answer at {origin}. Start it, or set {variable} to where it is.", service=name
             )
         if isinstance(error, httpx.TimeoutException):
             return ServiceIsTooSlow(f"{name} at {origin} did not answer in time.", service=name)
@@ -120,7 +120,8 @@ class Upstreams:
 
     def name_of(self, url: str) -> str:
         """The service behind `url`; its address where it is none of ours."""
-        return next((name for name, base in self.bases.items() if url.startswith(f"{base}/")), _origin(url))
+        behind = [name for name, base in self.bases.items() if url.startswith(f"{base}/")]
+        return max(behind, key=lambda name: len(self.bases[name]), default=_origin(url))
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

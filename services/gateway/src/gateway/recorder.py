@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -100,12 +101,12 @@ class Row:
         if self._is_ended:
             return
         self._is_ended = True
-        known = asdict(facts) if facts is not None else {"status": status, "error": error}
+        said: dict[str, Any] = asdict(facts) if facts is not None else {"status": status, "error": error}
         if not self.is_job:
-            known.pop("job_id", None)
-        latency_ms = round((time.perf_counter() - self._begun) * 1000)
-        judged = {"tool": self.tool, "decision": self.decision, "hazard_class": self.hazard_class}
-        await self._recorder.write(replace(self._blank, **known, **judged, latency_ms=latency_ms), self._prompt)
+            said.pop("job_id", None)
+        said |= {"tool": self.tool, "decision": self.decision, "hazard_class": self.hazard_class}
+        said["latency_ms"] = round((time.perf_counter() - self._begun) * 1000)
+        await self._recorder.write(replace(self._blank, **said), self._prompt)
 
     async def fail(self, error: KittyError) -> None:
         """Writes the row of a step that `error` ended."""

@@ -58,3 +58,8 @@ class Settings(KittySettings):
     def is_open(self) -> bool:
         """Whether a request without a key is served."""
         return self.is_loopback and self.gateway_open_loopback
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """The names of `kitty_allowed_hosts`."""
+        return frozenset(name.strip().lower() for name in self.kitty_allowed_hosts.split(",") if name.strip())

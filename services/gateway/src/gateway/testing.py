@@ -27,6 +27,14 @@ START_WITHIN_SEC = 30.0
 TOKEN = "the-service-token-of-the-tests"
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Returns once `condition` holds; an AssertionError where it does not in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
 @contextmanager
 def listening(app: ASGIApp) -> Iterator[str]:
     """Serve `app` until the block ends; yields its base URL."""
@@ -97,7 +105,7 @@ class ScriptedService:
         if scope["type"] == "lifespan":
             return
         request = Request(scope, receive)
-        if scope["path"] == "/healthz":
+        if scope["path"].endswith("/healthz"):
             await JSONResponse({"status": "ok"})(scope, receive, send)
             return
         content = await request.body()

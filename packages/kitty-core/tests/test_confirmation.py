@@ -206,6 +206,7 @@ def test_text_moved_from_one_field_to_the_next_is_found(texts, cut, at):
         ("ada", "bob", True),
         ("ada", "ada", False),
         ("ada", "Ada", False),
+        ("Ada ", "ada", False),
         ("ada", " ada ", False),
         ("ada", "", False),
         ("", "bob", False),

@@ -12,7 +12,7 @@ holds the override word (`find_override`) and whether a person confirmed these v
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -135,16 +135,7 @@ def find_override(message: str, word: str) -> tuple[bool, str]:
     if not word:
         return False, message
     mention = re.compile(rf"[ \t]?(?<!\S){AROUND_A_WORD}@{re.escape(word)}{AROUND_A_WORD}(?!\S)")
-    rest = _settled(lambda text: _without_lines(mention.sub("", text), word), message)
+    # Mentions first: one that goes may leave the word alone on its line.
+    lines = mention.sub("", message).splitlines(keepends=True)
+    rest = "".join(line for line in lines if line.strip() != word)
     return rest != message, rest
-
-
-def _without_lines(text: str, word: str) -> str:
-    return "".join(line for line in text.splitlines(keepends=True) if line.strip() != word)
-
-
-def _settled(step: Callable[[str], str], text: str) -> str:
-    """`step` until nothing changes: what goes may leave the word alone on its line."""
-    while (shorter := step(text)) != text:
-        text = shorter
-    return text

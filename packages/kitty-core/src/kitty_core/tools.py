@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry as NothingElsewhere
+from referencing.exceptions import Unresolvable
 
 HazardClass = Literal["none", "low", "medium", "high"]
 HAZARD_CLASSES: tuple[HazardClass, ...] = get_args(HazardClass)
@@ -59,7 +60,8 @@ class Tool:
         """What `arguments` violate of the schema, each as `path: reason`; empty: nothing. At most MOST_PROBLEMS."""
         try:
             found = sorted(self._validator.iter_errors(arguments), key=lambda error: [str(part) for part in error.path])
-        except (RecursionError, ArithmeticError) as error:  # a schema that refers to itself, a number past all floats
+        # A schema that refers to itself, or to something outside; a number past all floats.
+        except (RecursionError, Unresolvable, ArithmeticError) as error:
             return [f"arguments: cannot be checked: {error}"]
         return [_in_words(error) for error in found[:MOST_PROBLEMS]]
 

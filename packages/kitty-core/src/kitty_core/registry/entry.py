@@ -17,7 +17,7 @@ import yaml
 from kitty_core.confirmation import CANCEL_WORDS
 from kitty_core.registry.address import NoAddress, checked_url, expand, path_of, server_base
 from kitty_core.registry.schema import schema_problems
-from kitty_core.registry.source import Pairs, Source, did_you_mean, in_words, joined, place_of
+from kitty_core.registry.source import NULL, Pairs, Source, did_you_mean, in_words, joined, place_of
 from kitty_core.tools import HAZARD_CLASSES, Tool
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z][A-Za-z0-9_-]*)*")
@@ -43,7 +43,7 @@ def _hazard_class(source: Source, node: yaml.Node, key: str) -> str | None:
 
 
 def _phrase(source: Source, node: yaml.Node, key: str) -> str | None:
-    text = source.text(node, key)
+    text = None if node.tag == NULL else source.text(node, key)
     if text is not None and (not text.isprintable() or text.strip().lower() in CANCEL_WORDS):
         source.report(node, key, "must be one line, and none of the words that cancel")
         return None
@@ -57,10 +57,7 @@ def _schema(source: Source, node: yaml.Node, key: str) -> object:
     schema = source.json(node, key)
     if not isinstance(schema, dict):
         return None
-    try:
-        problems = list(schema_problems(schema))
-    except RecursionError:
-        problems = [((), "is nested too deeply")]
+    problems = list(schema_problems(schema))
     for path, reason in problems:
         source.report(place_of(node, path), joined(key, path), reason)
     return None if problems else schema
@@ -71,7 +68,7 @@ KEYS: Mapping[str, Reader] = {
     "url": Source.text,
     "server": Source.text,
     "schema": _schema,
-    "description": Source.text,
+    "description": Source.remark,
     "hazard_class": _hazard_class,
     "hazard_from": Source.text,
     "requires_confirmation": Source.flag,
@@ -80,9 +77,9 @@ KEYS: Mapping[str, Reader] = {
     "dual_confirm": Source.flag,
     "egress": Source.flag,
     "read_only": Source.flag,
-    "budget_tier": Source.text,
+    "budget_tier": Source.remark,
     "enabled": Source.flag,
-    "note": Source.text,
+    "note": Source.remark,
 }
 SAFETY = {"hazard_class": "hazard_class", "confirmation_required": "requires_confirmation"}
 """The keys of `safety`, and the same in the other spelling."""

@@ -13,9 +13,11 @@ from kitty_core.errors import RegistryProblem
 
 BOOLEAN = "tag:yaml.org,2002:bool"
 TEXT = "tag:yaml.org,2002:str"
+NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
 MOST_VALUES = 20_000
-DEEPEST = 100
+DEEPEST = 50
+"""Keys below each other in one value: what is judged by recursion then has room to spare."""
 Pairs = Mapping[str, tuple[yaml.Node, yaml.Node]]
 """Key text → the nodes of key and value."""
 Path = Iterable[str | int]
@@ -84,6 +86,12 @@ class Source:
         self.report(node, key, f"must be text, not {in_words(node)}")
         return None
 
+    def remark(self, node: yaml.Node, key: str) -> str | None:
+        """The same for what nothing depends on: it may be empty, and null counts as not said."""
+        if node.tag == NULL or (node.tag == TEXT and not str(node.value).strip()):
+            return None
+        return self.text(node, key)
+
     def flag(self, node: yaml.Node, key: str) -> bool | None:
         """true or false; anything else, `"true"` in quotes too, is reported."""
         if node.tag == BOOLEAN:
@@ -118,7 +126,7 @@ class Source:
                 waiting += [(value, joined(name, [index])) for index, value in enumerate(node.value)]
 
     def _add(self, line: int, text: str) -> None:
-        self._problems.add((line, text))
+        self._problems.add((line, " ".join(text.split())))
 
 
 def line_of(node: yaml.Node) -> int:

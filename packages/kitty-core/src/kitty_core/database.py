@@ -112,8 +112,8 @@ def _upgrade(connection: Connection, folder: Path, owner: str) -> None:
 def _alone(engine: Engine) -> AbstractContextManager[object]:
     """One process at a time gives a SQLite file its tables: turning WAL on does not wait for others."""
     file = engine.url.database
-    if engine.dialect.name != "sqlite" or not file or file == ":memory:":
-        return nullcontext()
+    if engine.dialect.name != "sqlite" or not file or file == ":memory:" or not Path(file).parent.is_dir():
+        return nullcontext()  # a lock would make the folder, which may be a disk that is away
     return FileLock(f"{file}.migrating.lock", mode=FOR_ONE_USER)
 
 

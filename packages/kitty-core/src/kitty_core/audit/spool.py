@@ -59,7 +59,7 @@ class SpooledAuditLog:
             AuditSpoolFailed: neither took it.
         """
         prompt = prompt if self._store_prompts else None
-        if time.monotonic() < self._away_until or (self.waiting and not self._drained()):
+        if time.monotonic() < self._away_until or not self._drained():
             self._spool.put(invocation, prompt)
             return
         try:
@@ -107,8 +107,14 @@ class SpooledAuditLog:
         self._log.close()
 
     def _drained(self) -> bool:
-        self.drain(AT_ONCE)
-        return self.waiting == 0
+        """Whether nothing waits (any more)."""
+        try:
+            if self.waiting:
+                self.drain(AT_ONCE)
+            return self.waiting == 0
+        except OSError as error:  # the order of rows is worth less than this one
+            log.error("audit_spool_unreadable", reason=str(error))
+            return True
 
     def _move(self, file: Path) -> None:
         try:
@@ -122,7 +128,7 @@ class SpooledAuditLog:
 
     def _note_away(self, error: Exception) -> None:
         self._away_until = time.monotonic() + self._retry_after_sec
-        log.warning("audit_spooled", reason=str(error), waiting=self.waiting)
+        log.warning("audit_database_away", reason=str(error))
 
 
 @dataclass(frozen=True)

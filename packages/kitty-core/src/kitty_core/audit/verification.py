@@ -68,15 +68,24 @@ class _Walk:
     def to_the_end(self) -> Break | None:
         """Until no row follows, or the first that is wrong."""
         try:
-            for entry in in_order(self._connection, batch=self._batch):
-                broken = self._chain.follow(entry)
-                if broken:
-                    return self._moved(broken, entry) or broken
-                if self.head.count == self._marked:
-                    self.at_mark = entry
-        except (DataError, ValueError):  # a value that its type does not have, such as a time without end
-            text = f"a row behind row {self.head.count} holds what was never written and cannot be read"
-            return Break("changed", text, None, self.head.count + 1)
+            return self._along(self._batch)
+        except (DataError, ValueError):  # a value that Python has not, such as a time without end, in this batch
+            pass
+        try:
+            return self._along(1)
+        except (DataError, ValueError):
+            next_one = select(ROWS.id).where(ROWS.prev_hash == self.head.row_hash)
+            id = self._connection.execute(next_one).scalar_one()
+            position = self.head.count + 1
+            return Break("changed", f"row {position} ({id}) holds what no program has written", id, position)
+
+    def _along(self, batch: int) -> Break | None:
+        for entry in in_order(self._connection, self.head.row_hash, batch):
+            broken = self._chain.follow(entry)
+            if broken:
+                return self._moved(broken, entry) or broken
+            if self.head.count == self._marked:
+                self.at_mark = entry
         return None
 
     def unreached(self) -> Break | None:
@@ -99,16 +108,15 @@ class _Walk:
     def _moved(self, broken: Break, entry: Entry) -> Break | None:
         """Whether what stands in this place was written, but for another one."""
         places = select(ROWS.prev_hash, ROWS.row_hash).execution_options(yield_per=self._batch)
-        for prev_hash, hash_there in self._connection.execute(places):
-            if is_own(hash_there, row_hash(self._key, entry.columns, prev_hash)):
+        with self._connection.execute(places) as rows:
+            if any(is_own(there, row_hash(self._key, entry.columns, prev_hash)) for prev_hash, there in rows):
                 text = f"row {broken.position} ({entry.id}) was written for another place: rows were reordered"
                 return replace(broken, kind="reordered", text=text)
         return None
 
 
-def in_order(connection: Connection, batch: int = BATCH) -> Iterator[Entry]:
-    """The rows in the order of the chain, from the first to where none follows."""
-    after = EMPTY.row_hash
+def in_order(connection: Connection, after: str = EMPTY.row_hash, batch: int = BATCH) -> Iterator[Entry]:
+    """The rows in the order of the chain, from the one behind the hash `after` to where none follows."""
     while True:
         rows = connection.execute(_following(after, batch)).mappings().all()
         yield from map(as_entry, rows)
@@ -125,8 +133,8 @@ def reachable(connection: Connection, total: int) -> Iterator[Entry]:
 def unreached_by(connection: Connection, reached: Container[str]) -> Iterator[Entry]:
     """The rows whose hash is not among `reached`, the oldest first."""
     rows = select(tool_invocations).order_by(ROWS.created_at, ROWS.id).execution_options(yield_per=BATCH)
-    found = map(as_entry, connection.execute(rows).mappings())
-    return (entry for entry in found if entry.row_hash not in reached)
+    with connection.execute(rows) as found:
+        yield from (entry for entry in map(as_entry, found.mappings()) if entry.row_hash not in reached)
 
 
 def _following(after: str, batch: int) -> Select[Any]:
@@ -190,9 +198,10 @@ def _against_file(walk: _Walk, seen: Head | Exception | None) -> Break | None:
 
 def _prompts(connection: Connection, key: bytes) -> Break | None:
     kept = select(invocation_prompts).execution_options(yield_per=BATCH)
-    for id, prompt, mac in connection.execute(kept):
-        if not is_own(mac, prompt_mac(key, id, prompt)):
-            return Break("changed", f"the prompt of row {id} is not as it was written", id)
+    with connection.execute(kept) as prompts:
+        for id, prompt, mac in prompts:
+            if not is_own(mac, prompt_mac(key, id, prompt)):
+                return Break("changed", f"the prompt of row {id} is not as it was written", id)
     return None
 
 

@@ -15,7 +15,7 @@ tools:
   disk.wipe: {method: POST, url: "${BROKER_BASE}/wipe", hazard_class: high}
 """
 PATHS = {
-    "/api/audit": 15,
+    "/api/audit": 6,
     "/api/coding/explain": 3,
     "/api/coding/fix": 3,
     "/api/coding/generate": 15,

@@ -18,6 +18,7 @@ import yaml
 from kitty_core.errors import ConfigurationError
 
 Value = object
+PLAIN = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,14 @@ class _Reader:
         self._file = file
         self._seen: set[int] = set()
 
-    def located(self, node: yaml.Node, key: str) -> Located:
-        at = Located(None, self._file, node.start_mark.line + 1, key)
+    def located(self, node: yaml.Node, key: str, line: int | None = None) -> Located:
+        """`line`: where it is said, where that is not where the node begins."""
+        at = Located(None, self._file, line or node.start_mark.line + 1, key)
         if id(node) in self._seen:
             raise at.problem("aliases (*name) are not understood here")
         self._seen.add(id(node))
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in PLAIN:
+            raise at.problem(f"the tag {node.tag} is not understood here")
         if isinstance(node, yaml.MappingNode):
             return Located(self._entries(node, key), at.file, at.line, key)
         if isinstance(node, yaml.SequenceNode):
@@ -154,7 +158,7 @@ class _Reader:
             if name in found:
                 raise at.problem(f"stands twice (first in line {found[name].line})")
             # The line of a value is its key's: the value of a mapping begins one below.
-            found[name] = Located(self.located(value_node, at.key).value, at.file, line, at.key)
+            found[name] = self.located(value_node, at.key, line)
         return found
 
 

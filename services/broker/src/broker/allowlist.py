@@ -22,6 +22,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 WORKSPACE = "workspace"
 """The argument that every command with `workspace: true` has by itself."""
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 MOST_PATH = 500
 MOST_BYTES = 32 * 1024
 """Of a whole argument list."""
@@ -139,7 +140,8 @@ def fill(command: Command, args: Mapping[str, object]) -> Filled:
 
 def placeholder(item: str) -> str | None:
     """The argument that an item of a template stands for; None: the item is literal."""
-    return item[1:-1] if item.startswith("{") and item.endswith("}") else None
+    found = PLACEHOLDER.fullmatch(item)
+    return found[1] if found else None
 
 
 def _items(command: Command, values: Mapping[str, object]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.allowlist import HAZARDS, KINDS, WORKSPACE, Argument, Command, Kind, placeholder
+from broker.allowlist import HAZARDS, KINDS, PLACEHOLDER, WORKSPACE, Argument, Command, Kind, placeholder
 from kitty_core.located_yaml import Located, load_yaml
 
 COMMAND_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
@@ -127,7 +127,7 @@ def _template(entry: Located, arguments: Mapping[str, Argument]) -> tuple[str, .
     for item in entry.items():
         text = item.text()
         name = placeholder(text)
-        if name is None and ("{" in text or "}" in text):
+        if name is None and PLACEHOLDER.search(text):
             raise item.problem("a placeholder is a whole item ('{name}'); options are given by the argument's `option`")
         if name is not None and name not in arguments:
             raise item.problem(f"no argument is called {name!r}")

@@ -11,7 +11,7 @@ KittyError (kitty_core)
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from kitty_core.errors import BadRequest, KittyError
 
@@ -29,7 +29,7 @@ class BadArguments(BadRequest):
     code = "bad_arguments"
 
     @classmethod
-    def at(cls, *problems: tuple[str, str]) -> "BadArguments":
+    def at(cls, *problems: tuple[str, str]) -> Self:
         """`problems` are pairs of place (`args.path`) and reason."""
         text = "; ".join(f"{place}: {reason}" for place, reason in problems)
         return cls(text, errors=[{"field": place, "message": reason} for place, reason in problems])

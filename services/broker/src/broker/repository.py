@@ -1,8 +1,8 @@
 """A git repository that may be hostile, looked at without ever reading its configuration.
 
 `.git/config` can name programs: fsmonitor, hooks, filters, textconv, external diffs, pagers, gpg, ssh. git runs them
-for a plain `status`. A list of the dangerous keys would be a race with git's next version, and a repository could change
-between the check and the use. So git is given a folder of our own as its GIT_DIR, made anew for each command:
+for a plain `status`. A list of the dangerous keys would be a race with git's next version, and a repository could
+change between the check and the use. So git is given a folder of our own as its GIT_DIR, made anew for each command:
 
     config       written here: a few harmless settings, copied by an allow-list of keys and values
     HEAD         copied, after a look at what it says
@@ -20,7 +20,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.errors import BadArguments, RepositoryIsRefused
+from broker.errors import RepositoryIsRefused
 
 HEAD = re.compile(r"(ref: refs/(?!.*\.\.)[^\x00-\x20~^:?*\[\\\x7f]{1,250}|[0-9a-f]{40}|[0-9a-f]{64})\n?")
 DATA = ("refs", "packed-refs", "shallow", "info")
@@ -154,5 +154,5 @@ def _write(path: Path, text: str) -> None:
     path.chmod(0o644)
 
 
-def _refused(reason: str) -> BadArguments:
+def _refused(reason: str) -> RepositoryIsRefused:
     return RepositoryIsRefused.at(("args.workspace", f"the repository {reason}"))

@@ -16,8 +16,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Ending:
 
 
 def search_path(first: str = "") -> str:
-    """Where programs are looked for: `first`, the system's folders, that of the service's interpreter (ruff, pytest)."""
+    """Where programs are looked for: `first`, the system's folders, that of our own interpreter (ruff, pytest)."""
     return ":".join(filter(None, [first, SYSTEM_PATH, str(Path(sys.executable).parent)]))
 
 
@@ -85,15 +85,20 @@ class Runner:
             BadArguments: the workspace, a path or the repository is refused; nothing was started.
             GuardFailed: the guard ended without a report.
         """
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(self._workspaces.opened(filled.workspace)) if command.workspace else None
-            home = stack.enter_context(_home(self._account))
-            env = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(home), **command.env}
-            if folder is not None:
-                check_paths(folder, filled.paths)
-                env |= repository.prepare(folder, home / "repository") if command.repository else {}
-            order = self._order(command, filled, timeout_sec, folder, env)
-            return await self._guarded(order, command.output_kb * 1024, timeout_sec)
+        opened = self._workspaces.opened(filled.workspace) if command.workspace else contextlib.nullcontext()
+        with opened as folder:
+            async with _home(self._account) as home:
+                return await self._run(command, filled, timeout_sec, folder, home)
+
+    async def _run(
+        self, command: Command, filled: Filled, timeout_sec: float, folder: int | None, home: Path
+    ) -> Ending:
+        env = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(home), **command.env}
+        if folder is not None:
+            check_paths(folder, filled.paths)
+            env |= repository.prepare(folder, home / "repository") if command.repository else {}
+        order = self._order(command, filled, timeout_sec, folder, env)
+        return await self._guarded(order, command.output_kb * 1024, timeout_sec)
 
     def _order(
         self, command: Command, filled: Filled, timeout_sec: float, folder: int | None, env: Mapping[str, str]
@@ -197,8 +202,8 @@ async def _keep(stream: asyncio.StreamReader, most_bytes: int) -> Kept:
     return Kept(kept.decode("utf-8", "replace"), count - len(kept))
 
 
-@contextmanager
-def _home(account: Account | None) -> Iterator[Path]:
+@asynccontextmanager
+async def _home(account: Account | None) -> AsyncIterator[Path]:
     """An empty folder that only the command's user can enter, gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="kitty-broker-"))
     try:
@@ -206,4 +211,4 @@ def _home(account: Account | None) -> Iterator[Path]:
             os.chown(folder, account.uid, account.gid)
         yield folder
     finally:
-        shutil.rmtree(folder)
+        await asyncio.to_thread(shutil.rmtree, folder)

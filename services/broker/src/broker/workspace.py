@@ -10,6 +10,7 @@ a link in between. Landlock (`guard`) stops that where the kernel has it.
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,6 +150,10 @@ def _open_real(folder: int, path: str, place: str, flags: int) -> int:
     if os.path.commonpath([top, real]) != top:
         raise BadArguments.at((place, "leads out of the workspace"))
     try:
-        return os.open(real, flags | os.O_NOFOLLOW)
+        found = os.open(real, flags | os.O_NOFOLLOW)
     except OSError as error:
         raise _refusal(error, place) from error
+    if stat.S_ISLNK(os.fstat(found).st_mode):  # a loop, or swapped meanwhile
+        os.close(found)
+        raise BadArguments.at((place, "leads out of the workspace"))
+    return found

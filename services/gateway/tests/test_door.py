@@ -78,7 +78,11 @@ def test_another_service_cannot_keep_a_row_from_being_written_by_naming_a_job(st
     [
         (Reply({"verdict": "tests_failed", "success": False}), 200, ("failed", None)),
         (Reply({"code": "queue_full", "detail": "full"}, 429), 429, ("error", "queue_full")),
-        (Reply({"code": "def f(): 1", "error_code": "sandbox_unavailable"}, 503), 503, ("error", "sandbox_unavailable")),
+        (
+            Reply({"code": "def f(): 1", "error_code": "sandbox_unavailable"}, 503),
+            503,
+            ("error", "sandbox_unavailable"),
+        ),
         (Reply({"code": "deadline"}, 504), 504, ("timeout", "deadline")),
         (Reply({"code": "unauthorized"}, 401), 502, ("error", "bad_gateway")),
         (Reply(content=b"<html>"), 502, ("error", "bad_gateway")),
@@ -203,7 +207,11 @@ def test_a_stream_is_passed_on_frame_by_frame_and_its_row_is_that_of_its_end(sta
 @pytest.mark.parametrize(
     ("reply", "last", "said"),
     [
-        (Reply(frames=(frame({"type": "error", "code": "deadline", "error": "late"}),)), "late", ("timeout", "deadline")),
+        (
+            Reply(frames=(frame({"type": "error", "code": "deadline", "error": "late"}),)),
+            "late",
+            ("timeout", "deadline"),
+        ),
         (Reply(frames=(": ping\n\n",)), "without a result", ("error", "stream_broken")),
         (Reply(frames=("data: {half",), breaks_off=True), "broke the connection off", ("error", "bad_gateway")),
         (Reply({"code": "model_unavailable"}, 503), "model_unavailable", ("error", "model_unavailable")),
@@ -224,7 +232,9 @@ def test_a_stream_past_its_deadline_ends_with_an_error(start):
     assert facts(row(gateway), "status", "error") == ("timeout", "deadline")
 
 
-@pytest.mark.parametrize(("path", "reply"), [(STREAM, Reply(frames=(": ping\n\n", None))), (GENERATE, Reply(waits=True))])
+@pytest.mark.parametrize(
+    ("path", "reply"), [(STREAM, Reply(frames=(": ping\n\n", None))), (GENERATE, Reply(waits=True))]
+)
 def test_a_client_that_leaves_ends_the_services_request_at_once(start, path, reply):
     gateway, service = start(reply)
     url = f"{gateway.base_url}{path}"

@@ -140,7 +140,9 @@ def test_reloading_the_registry_under_load_drops_no_request(env, tmp_path):
     statuses, reloads = [], 0
     with (
         running_service(lambda seen: Reply({"path": seen.path})) as service,
-        started({**env, "BROKER_BASE": service.base_url, "GATEWAY_RATE_PER_MIN": "100000"}, tmp_path / "log") as running,
+        started(
+            {**env, "BROKER_BASE": service.base_url, "GATEWAY_RATE_PER_MIN": "100000"}, tmp_path / "log"
+        ) as running,
     ):
         base_url, process = running
 

@@ -129,6 +129,36 @@ def stop() -> None:
     _leave(stop_all)
 
 
+@app.command()
+def tools(as_json: Json = False) -> None:
+    """The tools of the gateway, and how dangerous each is."""
+    from kitty_cli.tool_calls import show_tools
+
+    _leave(lambda: show_tools(as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def confirm(
+    pending_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Default: show all that wait.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(metavar="[MESSAGE]", help="The phrase, or `no`; default: asked for on a terminal.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say your word for a call that waits for it. Only the exact phrase runs it, once."""
+    from kitty_cli.tool_calls import confirm as say
+
+    _leave(lambda: say(pending_id, message, as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def keys(context: typer.Context) -> None:
+    """API keys of the gateway: create, list, revoke; its own options and --help."""
+    from kitty_cli.evaluating import become
+
+    become("gateway.keys", context.args)
+
+
 def _leave(command: Callable[[], ExitCode], output: Output = Output.TEXT) -> None:
     """Runs a command and leaves with its exit status; the only place that turns errors into one."""
     signal.signal(signal.SIGTERM, _interrupt)

@@ -132,7 +132,7 @@ def test_a_body_that_names_another_user_is_refused(start, field):
     assert service.seen == []
     assert gateway.post(GENERATE, {**ASK, field: "ann"}, **ann).status_code == 200
     assert gateway.post(GENERATE, {**ASK, field: None}, **ann).status_code == 200
-    assert [(row["decision"], row["error"]) for row in gateway.rows()][0] == ("blocked", "other_user")
+    assert next((row["decision"], row["error"]) for row in gateway.rows()) == ("blocked", "other_user")
 
 
 def test_a_service_acts_for_the_user_it_was_told_and_others_cannot_claim_one(start):

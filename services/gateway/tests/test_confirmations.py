@@ -286,7 +286,7 @@ def test_an_approval_works_once_for_one_call_and_not_when_changed_or_late(two):
 
 
 def test_dual_confirm_tools_are_refused_without_keys_and_without_a_signing_key(start, two):
-    gateway, service, *_ = two
+    gateway, _service, *_ = two
     answer = gateway.post("/api/tools/disk.sell", SELL)
     assert (answer.status_code, answer.json()["rule"]) == (403, "second_person")
     assert [(row["decision"], row["error"]) for row in gateway.rows()] == [("blocked", "tool_blocked")]

@@ -6,10 +6,10 @@ import time
 
 import httpx
 import pytest
-from kitty_core.audit import AuditUnavailable, arguments_sha256
-from kitty_core.testing import MemoryAuditLog
 
 from gateway.testing import TOKEN, Reply, wait_until
+from kitty_core.audit import AuditUnavailable, arguments_sha256
+from kitty_core.testing import MemoryAuditLog
 
 GENERATE, STREAM = "/api/coding/generate", "/api/coding/stream"
 ASK = {"request": "Write add(a, b)"}
@@ -320,7 +320,7 @@ def test_metrics_count_by_route_and_by_decision(start):
 
 
 def test_health_names_what_is_away_in_under_a_second(start):
-    gateway, service = start(broker_base="http://127.0.0.1:9")
+    gateway, _service = start(broker_base="http://127.0.0.1:9")
     begun = time.monotonic()
     health = gateway.get("/healthz").json()
     assert time.monotonic() - begun < 2

@@ -128,7 +128,7 @@ class ScriptedService:
         try:
             for frame in reply.frames:
                 if frame is None:
-                    while not self._gate.is_set():
+                    while not self._gate.is_set():  # noqa: ASYNC110 - opened from another thread
                         await asyncio.sleep(0.01)
                 else:
                     yield frame

@@ -47,7 +47,7 @@ def unknown_commands() -> Iterator[str]:
 def unnamed_settings() -> Iterator[str]:
     """Settings of the services that .env.example leaves out."""
     text = (ROOT / ".env.example").read_text()
-    for settings in (_settings_of("coder_agent"), _settings_of("broker")):
+    for settings in map(_settings_of, ("coder_agent", "gateway", "broker")):
         for name, field in settings.model_fields.items():
             variable = _variables(name, field.validation_alias)[0]
             if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
@@ -95,6 +95,7 @@ def settings_table(service: str = "coder_agent") -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings_table,
+    "gateway_settings": partial(settings_table, "gateway"),
     "broker_settings": partial(settings_table, "broker"),
     "tiers": tiers_table,
 }

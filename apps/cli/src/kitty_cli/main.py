@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kitty_cli.audit_command import audit_app
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import CliError
 from kitty_cli.eval_command import eval_app
@@ -26,6 +27,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="The embedded models: what there is, fetch one, serve one.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(eval_app, name="eval")
+app.add_typer(audit_app, name="audit")
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
@@ -174,6 +176,36 @@ def stop() -> None:
     from kitty_cli.running import stop_all
 
     _leave(stop_all)
+
+
+@app.command()
+def tools(as_json: Json = False) -> None:
+    """The tools of the gateway, and how dangerous each is."""
+    from kitty_cli.tool_calls import show_tools
+
+    _leave(lambda: show_tools(as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def confirm(
+    pending_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Default: show all that wait.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(metavar="[MESSAGE]", help="The phrase, or `no`; default: asked for on a terminal.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say your word for a call that waits for it. Only the exact phrase runs it, once."""
+    from kitty_cli.tool_calls import confirm as say
+
+    _leave(lambda: say(pending_id, message, as_json), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def keys(context: typer.Context) -> None:
+    """API keys of the gateway: create, list, revoke; its own options and --help."""
+    from kitty_cli.evaluating import become
+
+    become("gateway.keys", context.args)
 
 
 def _leave(command: Callable[[], ExitCode], output: Output = Output.TEXT) -> None:

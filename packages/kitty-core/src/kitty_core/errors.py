@@ -6,9 +6,9 @@ KittyError
 ├─ PayloadTooLarge       413 payload_too_large
 ├─ Unauthorized          401 unauthorized
 ├─ Forbidden             403 forbidden
+│  ├─ UnsupportedMedia   403 unsupported_media_type
 │  ├─ ApprovalForged     403 approval_forged
-│  ├─ ApprovalExpired    403 approval_expired
-│  └─ UnsupportedMedia   403 unsupported_media_type
+│  └─ ApprovalExpired    403 approval_expired
 └─ ConfigurationError    500 configuration
    └─ RegistryProblem    500 registry
 
@@ -84,6 +84,13 @@ class Forbidden(KittyError):
     code = "forbidden"
 
 
+class UnsupportedMedia(Forbidden):
+    """A POST needs the header Content-Type: application/json."""
+
+    # Not 415: any site's page can have a browser post text/plain or a form without asking, so this marks a forgery.
+    code = "unsupported_media_type"
+
+
 class ApprovalForged(Forbidden):
     """The approval was changed, or signed with another key."""
 
@@ -94,13 +101,6 @@ class ApprovalExpired(Forbidden):
     """The approval is too old."""
 
     code = "approval_expired"
-
-
-class UnsupportedMedia(Forbidden):
-    """A POST needs the header Content-Type: application/json."""
-
-    # Not 415: any site's page can have a browser post text/plain or a form without asking, so this marks a forgery.
-    code = "unsupported_media_type"
 
 
 class ConfigurationError(KittyError):

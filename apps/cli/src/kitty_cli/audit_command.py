@@ -1,0 +1,54 @@
+"""`audit` on the command line. The program that reads the trail knows databases, which this command line does without:
+it becomes that program (`kitty_core.audit`).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PROGRAM = "kitty_core.audit"
+audit_app = typer.Typer(
+    help="The audit trail: a row for each call of a tool, chained so that a change is found.", no_args_is_help=True
+)
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@audit_app.command("list")
+def list_entries(
+    tool: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tool.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Only this user.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only from then on: ISO 8601, UTC unless it names a zone.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The newest rows, newest first."""
+    from kitty_cli.evaluating import become, options_in_words
+
+    options: dict[str, object] = {"--tool": tool, "--user": user, "--since": since, "--limit": limit, "--json": as_json}
+    become(PROGRAM, ["list", *options_in_words(options)])
+
+
+@audit_app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An exported trail instead of the database.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the chain is whole. Exit status 0: it is; 1: a row was changed, removed, moved or cut off."""
+    from kitty_cli.evaluating import become, options_in_words
+
+    become(PROGRAM, ["verify", *options_in_words({"--file": file, "--json": as_json})])
+
+
+@audit_app.command()
+def export(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where to; else to stdout.")] = None,
+) -> None:
+    """All rows as JSON lines, which someone with the key can verify elsewhere."""
+    from kitty_cli.evaluating import become
+
+    become(PROGRAM, ["export", *([] if file is None else ["--", str(file)])])

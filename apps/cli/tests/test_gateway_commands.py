@@ -1,0 +1,133 @@
+"""`tools`, `confirm` and `keys` against a scripted gateway on loopback."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+ID = "a" * 32
+CALL = {
+    "pendingId": ID,
+    "pendingTool": "disk.wipe",
+    "hazardClass": "high",
+    "conversationId": "c1",
+    "confirmationPhrase": "Confirm: proceed",
+    "arguments": {"path": "/data\x1b[2J"},
+    "userId": "ann",
+    "expiresAt": "2026-01-01T00:00:00+00:00",
+}
+TOOL = {
+    "name": "disk.wipe",
+    "description": "Wipes.",
+    "hazard_class": "high",
+    "requires_confirmation": True,
+    "enabled": True,
+}
+
+
+class Scripted(ThreadingHTTPServer):
+    """Answers as a gateway does; what was said to it is in `said`."""
+
+    said: list[tuple[str, str | None, dict[str, str]]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Scripted
+
+    def do_GET(self) -> None:
+        listed = {"/api/tools": {"tools": [TOOL]}, "/api/confirmations": {"confirmations": [CALL]}}
+        self._answer(200, listed[self.path])
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.said.append((self.path, self.headers["authorization"], body))
+        if body["message"] == "late":
+            self._answer(410, {"code": "confirmation_expired", "detail": "Too late."})
+        elif body["message"] == CALL["confirmationPhrase"]:
+            self._answer(200, {"decision": "confirmed", "status": "ok", "result": {"wiped": 1}})
+        elif body["message"] == "no":
+            self._answer(200, {"decision": "cancelled", "status": None, "result": None})
+        else:
+            self._answer(202, {**CALL, "requiresConfirmation": True})
+
+    def _answer(self, status: int, document: object) -> None:
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def gateway() -> Iterator[Scripted]:
+    server = Scripted(("127.0.0.1", 0), Handler)
+    server.said = []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+@pytest.fixture
+def ask(cli, gateway):
+    def ask(*words):
+        return cli.run(*words, KITTY_API_BASE=f"http://127.0.0.1:{gateway.server_port}", KITTY_API_KEY="kitty_k")
+
+    return ask
+
+
+def test_tools_says_what_there_is_and_what_needs_a_word(ask):
+    done = ask("tools")
+    assert done.returncode == 0
+    assert "disk.wipe" in done.stdout
+    assert "needs your word" in done.stdout
+    assert json.loads(ask("tools", "--json").stdout)["tools"] == [TOOL]
+
+
+def test_confirm_sends_the_message_with_the_calls_own_conversation(ask, gateway):
+    done = ask("confirm", ID, "Confirm: proceed")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"wiped": 1})
+    body = {"message": "Confirm: proceed", "conversation_id": "c1"}
+    assert gateway.said == [(f"/api/confirmations/{ID}", "Bearer kitty_k", body)]
+
+
+@pytest.mark.parametrize(("message", "status", "words"), [("yes", 1, "still waits"), ("no", 0, "Cancelled")])
+def test_what_is_not_the_phrase_runs_nothing_and_says_so(ask, message, status, words):
+    done = ask("confirm", ID, message)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert words in done.stderr
+
+
+def test_confirm_without_a_message_shows_the_call_and_waits_for_no_input_that_is_no_terminal(ask, gateway):
+    done = ask("confirm", ID)
+    assert done.returncode == 2
+    assert "/data" in done.stderr
+    assert f"confirm {ID} 'Confirm: proceed'" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert gateway.said == []
+    assert ID in ask("confirm").stdout
+
+
+def test_refusals_have_their_exit_status(ask, cli):
+    late = ask("confirm", ID, "late")
+    assert (late.returncode, "Too late." in late.stderr) == (2, True)
+    assert ask("confirm", "b" * 32, "x").returncode == 2
+    gone = cli.run("tools", KITTY_API_BASE="http://127.0.0.1:9")
+    assert gone.returncode == 6
+    assert "No gateway answers" in gone.stderr
+
+
+def test_keys_is_the_gateways_own_command(cli):
+    made = cli.run("keys", "create", "--user", "ann", "--role", "admin")
+    assert made.returncode == 0
+    assert made.stdout.startswith("kitty_")
+    listed = cli.run("keys", "list", "--json")
+    assert [key["user_id"] for key in json.loads(listed.stdout)] == ["ann"]
+    assert made.stdout.strip() not in listed.stdout

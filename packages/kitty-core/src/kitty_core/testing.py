@@ -1,0 +1,59 @@
+"""Stand-ins for what the shared parts need of the outside."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from kitty_core.audit.chain import EMPTY, Chain, Head, Verification, chained
+from kitty_core.audit.records import Entry, Invocation, in_utc
+
+
+class MemoryAuditLog:
+    """An `AuditLog` in memory, with a real chain. `fails` is called before each row and may raise."""
+
+    def __init__(self, key: bytes = b"k" * 32, fails: Callable[[], None] | None = None) -> None:
+        self._key = key
+        self._fails = fails
+        self._lock = threading.Lock()
+        self.rows: list[Entry] = []
+        """Oldest first."""
+        self.prompts: dict[str, str] = {}
+        """By row id, where one was given."""
+
+    def append(self, invocation: Invocation, prompt: str | None = None) -> None:
+        """Writes one row; nothing where its `id` or `job_id` is there already."""
+        if self._fails is not None:
+            self._fails()
+        with self._lock:
+            if any(_is_same(row, invocation) for row in self.rows):
+                return
+            self.rows.append(chained(self._key, invocation, self.head().row_hash))
+            if prompt is not None:
+                self.prompts[invocation.id] = prompt
+
+    def entries(
+        self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
+    ) -> list[Entry]:
+        """The newest rows that match, newest first."""
+        wanted = {name: value for name, value in (("tool", tool), ("user_id", user_id)) if value is not None}
+        found = [row for row in self.rows if all(row.columns[name] == value for name, value in wanted.items())]
+        if since is not None:
+            found = [row for row in found if row.columns["created_at"] >= in_utc(since)]
+        return sorted(reversed(found), key=lambda row: str(row.columns["created_at"]), reverse=True)[:limit]
+
+    def head(self) -> Head:
+        """The end of the chain."""
+        return Head(len(self.rows), self.rows[-1].row_hash) if self.rows else EMPTY
+
+    def verify(self) -> Verification:
+        """Reads the whole chain."""
+        chain = Chain(self._key)
+        broken = next((broken for row in self.rows if (broken := chain.follow(row))), None)
+        return Verification(chain.head.count, self.head(), broken)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _is_same(row: Entry, invocation: Invocation) -> bool:
+    return row.id == invocation.id or (invocation.job_id is not None and row.columns["job_id"] == invocation.job_id)

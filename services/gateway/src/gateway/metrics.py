@@ -1,0 +1,43 @@
+"""What the gateway counts."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Metrics:
+    """All series of the gateway, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        on: dict[str, Any] = {"registry": self.registry}
+        self.requests = Counter("gateway_requests_total", "Answered requests", ["route", "status"], **on)
+        self.decisions = Counter("hazard_decisions_total", "Calls of tools by what was decided", ["decision"], **on)
+        self.spool_rows = Gauge("audit_spool_rows", "Audit rows that wait for the database", **on)
+
+
+class Counting:
+    """Counts every answer by its route (the pattern, so that ids make no series of their own) and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self._requests = metrics.requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 500
+
+        async def send_and_look(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_look)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._requests.labels(route=route, status=str(status)).inc()

@@ -1,0 +1,1 @@
+"""The gateway's tables, step by step. One Alembic revision a file; `kitty_core.database.migrate` runs them."""

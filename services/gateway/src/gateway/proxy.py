@@ -1,0 +1,137 @@
+"""HTTP to the services behind the gateway: one client, answers passed on as they come.
+
+caller ──> gateway ──> Upstreams.open ──> service
+   ^                        │ raw bytes, nothing collected, nothing unpacked
+   └────────────────────────┘ and closed at once when the caller goes: that is what frees a model's slot
+
+The caller's own credentials never reach a service; the service token does.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx
+
+from gateway.auth import Caller
+from gateway.errors import ServiceAnsweredBadly, ServiceIsDown, ServiceIsTooSlow
+from gateway.settings import Settings
+
+CONNECT_WITHIN_SEC = 1.0
+HOP_BY_HOP = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"}
+) | {
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+OWN_ANSWERS = frozenset({"content-length", "date", "server", "x-request-id", "set-cookie", "www-authenticate"})
+"""Of a service's answer: what the gateway says itself, or what is between the gateway and the service."""
+PASSED_TO_SERVICES = frozenset({"accept", "accept-language", "content-type", "idempotency-key", "last-event-id"})
+"""Of a caller's request: everything else (keys, cookies, addresses, X-Kitty-…) stops here."""
+
+
+class Upstreams:
+    """The services. Made once; `close` it at the end."""
+
+    def __init__(self, settings: Settings, service_token: str | None) -> None:
+        self.bases: Mapping[str, str] = {
+            "coder-agent": settings.coder_agent_base.rstrip("/"),
+            "brain": settings.brain_base.rstrip("/"),
+            "memory": settings.memory_base.rstrip("/"),
+            "broker": settings.broker_base.rstrip("/"),
+        }
+        self._token = service_token
+        self._http = httpx.AsyncClient(
+            trust_env=False,  # a proxy of the environment is not for loopback
+            timeout=httpx.Timeout(None, connect=CONNECT_WITHIN_SEC),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+        )
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._http.aclose()
+
+    def headers_for(self, caller: Caller, request_id: str, given: Mapping[str, str]) -> dict[str, str]:
+        """What a service is told: who asks and under which id, and of the caller's headers the harmless ones."""
+        headers = {name: value for name, value in given.items() if name.lower() in PASSED_TO_SERVICES}
+        headers |= {"X-Request-Id": request_id, "X-Kitty-User": caller.user_id, "X-Kitty-Role": caller.role}
+        headers["Accept-Encoding"] = "identity"
+        if caller.is_remote_read_only:
+            headers["X-Remote-Mode"] = "read-only"
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        return headers
+
+    @asynccontextmanager
+    async def open(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None, query: str = ""
+    ) -> AsyncIterator[httpx.Response]:
+        """The answer of a service, its body not yet read. Leaving the block closes it, read or not.
+
+        Raises:
+            ServiceIsDown: it does not take the connection (within a second), or breaks it.
+            ServiceIsTooSlow: it takes it and the client's own time-out strikes.
+            ServiceAnsweredBadly: what it says is not HTTP, or it does not know the service token.
+        """
+        try:
+            request = self._http.build_request(method, url, headers=headers, content=content, params=query or None)
+            response = await self._http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise self.failure(url, error) from error
+        try:
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                raise ServiceAnsweredBadly(
+                    f"{self.name_of(url)} at {_origin(url)} does not accept the gateway's service token. "
+                    "KITTY_SERVICE_TOKEN has to be the same for both."
+                )
+            yield response
+        finally:
+            await response.aclose()
+
+    async def health(self, name: str, within_sec: float) -> str:
+        """`ok`, `degraded`, `error` as the service says of itself; `down` where it says nothing in time."""
+        try:
+            answer = await self._http.get(f"{self.bases[name]}/healthz", timeout=within_sec)
+            status = answer.json().get("status") if answer.status_code == httpx.codes.OK else "error"
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return "down"
+        except (ValueError, AttributeError):
+            return "error"
+        return status if status in ("ok", "degraded") else "error"
+
+    def failure(self, url: str, error: httpx.HTTPError) -> ServiceIsDown | ServiceIsTooSlow:
+        """What the client's `error` means to the caller."""
+        name, origin = self.name_of(url), _origin(url)
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            if name not in self.bases:
+                return ServiceIsDown(f"Nothing answers at {origin}, which the tool registry names.", service=name)
+            variable = f"{name.upper().replace('-', '_')}_BASE"
+            return ServiceIsDown(
+                f"{name} does not answer at {origin}. Start it, or set {variable} to where it is.", service=name
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return ServiceIsTooSlow(f"{name} at {origin} did not answer in time.", service=name)
+        reason = type(error).__name__
+        return ServiceAnsweredBadly(
+            f"{name} at {origin} broke the connection off ({reason}). See its log.", service=name
+        )
+
+    def name_of(self, url: str) -> str:
+        """The service behind `url`; its address where it is none of ours."""
+        behind = [name for name, base in self.bases.items() if url.startswith(f"{base}/")]
+        return max(behind, key=lambda name: len(self.bases[name]), default=_origin(url))
+
+
+def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Of a service's headers those that go to the caller, as ASGI wants them."""
+    kept = [(name.lower(), value) for name, value in headers]
+    named = {part.strip().lower() for name, value in kept if name == "connection" for part in value.split(",")}
+    dropped = HOP_BY_HOP | OWN_ANSWERS | named
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in kept if name not in dropped]
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,0 +1,116 @@
+"""One audit row for each step of a call, however the step ends.
+
+begin ──> Row ──> end    the first `end` writes the row; a later one does nothing
+
+The row is written in a thread, and goes on being written when the request is cancelled meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from gateway.facts import Facts
+from gateway.metrics import Metrics
+from kitty_core.audit import AuditLog, AuditSpoolFailed, Decision, Invocation, Status
+from kitty_core.errors import KittyError
+
+log = structlog.get_logger()
+
+
+class Recorder:
+    """Writes rows, and counts what was decided."""
+
+    def __init__(self, audit: AuditLog, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._audit = audit
+        self._metrics = metrics
+        self._clock = clock
+        self._writing: set[asyncio.Task[None]] = set()
+        self.rows_lost = 0
+        """Rows that neither the database nor the disk took."""
+
+    def begin(
+        self,
+        tool: str,
+        user_id: str,
+        request_id: str,
+        conversation_id: str | None,
+        args_sha256: str,
+        prompt: str | None = None,
+    ) -> "Row":
+        """A row whose time runs from now. As long as nothing else is said it says `blocked`.
+
+        `prompt` is kept beside the row only where AUDIT_STORE_PROMPTS says so.
+        """
+        blank = Invocation(
+            request_id,
+            tool,
+            user_id,
+            "blocked",
+            conversation_id=conversation_id or None,
+            args_sha256=args_sha256,
+            created_at=datetime.fromtimestamp(self._clock(), UTC),
+        )
+        return Row(self, blank, prompt)
+
+    async def write(self, invocation: Invocation, prompt: str | None) -> None:
+        """Hands the row to the audit trail; returns when it is there (or spooled)."""
+        self._metrics.decisions.labels(decision=invocation.decision).inc()
+        task = asyncio.create_task(asyncio.to_thread(self._append, invocation, prompt))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Waits for the rows that are being written."""
+        await asyncio.gather(*self._writing)
+
+    def _append(self, invocation: Invocation, prompt: str | None) -> None:
+        try:
+            self._audit.append(invocation, prompt)
+        except KittyError as error:
+            # What was done is done: the caller gets the answer, /healthz and the log say what is missing.
+            self.rows_lost += isinstance(error, AuditSpoolFailed)
+            log.error("audit_row_lost", code=error.code, tool=invocation.tool, row=invocation.id)
+
+
+class Row:
+    """What is known so far of one step."""
+
+    def __init__(self, recorder: Recorder, blank: Invocation, prompt: str | None) -> None:
+        self._recorder = recorder
+        self._blank = blank
+        self._prompt = prompt
+        self._begun = time.perf_counter()
+        self._is_ended = False
+        self.decision: Decision = "blocked"
+        self.is_running = False
+        """Whether a service was asked: then there is a status."""
+        self.hazard_class: str | None = None
+        self.tool = blank.tool
+        """The name in the registry, once it is known."""
+        self.is_job = False
+        """Whether a job's own id counts: only the coder-agent's, or any service could keep a row from being written."""
+
+    async def end(self, facts: Facts | None = None, *, error: str | None = None, status: Status | None = None) -> None:
+        """Writes the row with what the answer says (`facts`), or with the kind of failure."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        said: dict[str, Any] = asdict(facts) if facts is not None else {"status": status, "error": error}
+        if not self.is_job:
+            said.pop("job_id", None)
+        said |= {"tool": self.tool, "decision": self.decision, "hazard_class": self.hazard_class}
+        said["latency_ms"] = round((time.perf_counter() - self._begun) * 1000)
+        await self._recorder.write(replace(self._blank, **said), self._prompt)
+
+    async def fail(self, error: KittyError) -> None:
+        """Writes the row of a step that `error` ended."""
+        status: Status | None = None
+        if self.is_running:
+            status = "timeout" if error.status == 504 else "error"
+        await self.end(error=error.code, status=status)

@@ -1,0 +1,1 @@
+"""The gateway's routes. They translate between HTTP and the door, nothing more."""

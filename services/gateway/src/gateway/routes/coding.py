@@ -1,0 +1,57 @@
+"""`/api/coding/*` and `/api/memory/*`: the tools of that name, at the services' own paths."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from gateway.auth import Caller
+from gateway.door import Door
+from gateway.gatekeeper import caller_of
+from gateway.routes.documents import CALL_RESPONSES, json_body
+from gateway.routes.shapes import gone_from, raw_answer, read_object
+from gateway.wish import Wish
+
+STREAM = "stream"
+CODING = ("generate", "test", "fix", "refactor", "explain", STREAM)
+MEMORY = ("remember", "search")
+Asker = Annotated[Caller, Depends(caller_of)]
+
+
+def create_router(door: Door) -> APIRouter:
+    """One route for each tool."""
+    router = APIRouter()
+    for group, names in (("coding", CODING), ("memory", MEMORY)):
+        for name in names:
+            _add(router, door, group, name)
+    return router
+
+
+def _add(router: APIRouter, door: Door, group: str, name: str) -> None:
+    streams = name == STREAM
+    tool = f"{group}.{'generate' if streams else name}"
+
+    async def call(request: Request, caller: Asker) -> Any:
+        arguments = await read_object(request)
+        wish = Wish(
+            tool=tool,
+            arguments=arguments,
+            caller=caller,
+            request_id=request.scope["request_id"],
+            streams=streams,
+            headers=request.headers,
+        )
+        return raw_answer(await door.invoke(wish, gone_from(request)), caller)
+
+    router.add_api_route(
+        f"/api/{group}/{name}",
+        call,
+        methods=["POST"],
+        name=f"{group}_{name}",
+        summary=f"Call {tool}" + (", its answer as server-sent events" if streams else ""),
+        description=f"Passed to the service of `{tool}` through the one door: schema, hazard, confirmation, one audit "
+        "row. 202: a person has to confirm, nothing was run.",
+        response_class=Response,
+        responses=CALL_RESPONSES,
+        openapi_extra=json_body("The arguments of the tool; `GET /api/tools` has its schema."),
+    )

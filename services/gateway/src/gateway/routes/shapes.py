@@ -1,0 +1,109 @@
+"""What the routes have in common: how a body is read, and how a call's outcome is said in HTTP."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from gateway.auth import Caller
+from gateway.confirmations import PendingCall
+from gateway.door import Done, Waiting
+from gateway.passage import Gone, Passage, Passing
+from gateway.replies import Cancelled
+from kitty_core.errors import BadRequest
+from kitty_core.wire import JsonResponse
+
+PROBLEM = "application/problem+json"
+WHERE_TO_CONFIRM = "confirm in the page or with `kitty-cli confirm {id}`"
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The JSON object in the body.
+
+    Raises:
+        BadRequest: it holds none, or a number that is none (NaN, Infinity).
+    """
+    try:
+        body = json.loads(await request.body(), parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is no JSON.") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The body is no JSON object.")
+    return body
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def gone_from(request: Request) -> Gone:
+    """What returns when the client of `request` has left."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return gone
+
+
+def raw_answer(outcome: Waiting | Done | Passage, caller: Caller) -> Response:
+    """The service's answer as it is; for a call that waits the confirmation shape, with 202."""
+    if isinstance(outcome, Waiting):
+        return waiting_answer(outcome, caller)
+    if isinstance(outcome, Passage):
+        return Passing(outcome)
+    response = Response(outcome.content, outcome.status_code)
+    response.raw_headers = [*response.raw_headers, *outcome.headers]
+    return response
+
+
+def wrapped_answer(outcome: Waiting | Done | Passage | Cancelled, caller: Caller) -> Response:
+    """`{tool, decision, status, result}`; a failure of the service is its problem document with the first two."""
+    if isinstance(outcome, Waiting):
+        return waiting_answer(outcome, caller)
+    if isinstance(outcome, Cancelled):
+        return JsonResponse({"tool": outcome.call.tool, "decision": "cancelled", "status": None, "result": None})
+    assert isinstance(outcome, Done)
+    facts = {"tool": outcome.tool, "decision": outcome.decision}
+    if outcome.status_code >= 400:
+        return JsonResponse({**_problem(outcome), **facts}, outcome.status_code, media_type=PROBLEM)
+    return JsonResponse({**facts, "status": outcome.facts.status, "result": outcome.body})
+
+
+def waiting_answer(outcome: Waiting, caller: Caller) -> Response:
+    """202 and the confirmation shape. A model is not told the phrase: it could only say it back."""
+    return JsonResponse({**pending_shape(outcome.call, caller), "detail": outcome.reason}, status_code=202)
+
+
+def pending_shape(call: PendingCall, caller: Caller) -> dict[str, Any]:
+    """What is told of a call that waits."""
+    is_person = caller.surface == "human"
+    hint = f"say exactly: {call.phrase}" if is_person else WHERE_TO_CONFIRM.format(id=call.id)
+    return {
+        "requiresConfirmation": True,
+        "confirmationPhrase": call.phrase if is_person else None,
+        "pendingTool": call.tool,
+        "hazardClass": call.hazard_class,
+        "pendingId": call.id,
+        "conversationId": call.conversation_id or None,
+        "expiresAt": datetime.fromtimestamp(call.expires_at, UTC).isoformat(),
+        "hint": hint,
+    }
+
+
+def _problem(outcome: Done) -> dict[str, Any]:
+    said = outcome.body if isinstance(outcome.body, Mapping) else {}
+    status = outcome.status_code
+    plain = {"type": "about:blank", "title": "service error", "status": status}
+    detail = f"The service answered {outcome.tool} with {status}."
+    return {**plain, "detail": detail, "code": outcome.facts.error or f"http_{status}", **said}

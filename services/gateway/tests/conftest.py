@@ -1,0 +1,91 @@
+"""What the gateway's tests share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.testing import Reply, RunningGateway, ScriptedService, running_gateway, running_service
+
+REGISTRY = """
+tools:
+  coding.generate:
+    method: POST
+    url: ${CODER_AGENT_BASE}/api/coding/generate
+    schema: {type: object, required: [request], properties: {request: {type: string, minLength: 1}}}
+    safety: {hazard_class: low, confirmation_required: false}
+  disk.wipe:
+    method: POST
+    url: ${BROKER_BASE}/wipe
+    schema: {type: object, required: [path], properties: {path: {type: string}}}
+    hazard_class: high
+  disk.sell:
+    method: POST
+    url: ${BROKER_BASE}/sell
+    hazard_class: high
+    confirmation_phrase: "Sell it"
+    dual_confirm: true
+  disk.look:
+    method: GET
+    url: ${BROKER_BASE}/look
+    hazard_class: none
+  disk.old:
+    method: POST
+    url: ${BROKER_BASE}/old
+    hazard_class: none
+    enabled: false
+  disk.secret:
+    method: POST
+    url: ${BROKER_BASE}/secret
+    hazard_class: none
+    requires_override: true
+    egress: false
+  broker.run:
+    method: POST
+    url: ${BROKER_BASE}/exec
+    schema: {type: object, required: [command], properties: {command: {type: string}, args: {type: object}}}
+    hazard_class: high
+    hazard_from: command
+  mirror.generate:
+    method: POST
+    url: http://gateway:8080/api/coding/generate
+    hazard_class: low
+"""
+COMMANDS = {"commands": [{"name": "disk.usage", "hazard_class": "low"}, {"name": "pytest", "hazard_class": "high"}]}
+VERIFIED = {
+    "code": "def add(a, b): return a + b",
+    "success": True,
+    "tests_passed": True,
+    "verdict": "verified",
+    "refinement_count": 1,
+    "job_id": "job1",
+    "code_sha256": "c" * 64,
+    "model": "kitty-coder",
+    "model_sha256": "d" * 64,
+    "sandbox_tier": "full",
+}
+
+
+def usual(seen: Any) -> Reply:
+    """What the services say when a test has no other wish."""
+    if seen.path == "/broker/commands":
+        return Reply(COMMANDS)
+    return Reply(VERIFIED if seen.path.startswith("/api/coding/") else {"success": True, "was": seen.body})
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., tuple[RunningGateway, ScriptedService]]]:
+    """start(script=usual, registry=REGISTRY, **settings) -> (gateway, the one service behind it)."""
+    with ExitStack() as stack:
+
+        def start(script: Any = usual, registry: str = REGISTRY, **options: Any) -> Any:
+            service = stack.enter_context(running_service(script))
+            names = ("coder_agent_base", "brain_base", "memory_base", "broker_base")
+            # One service is behind all four names; the path tells them apart.
+            bases = {name: f"{service.base_url}/{name[:-5]}" if name != "coder_agent_base" else service.base_url
+                     for name in names}  # fmt: skip
+            return stack.enter_context(running_gateway(tmp_path, registry, **{**bases, **options})), service
+
+        yield start

@@ -15,13 +15,12 @@ from kitty_cli import exit_codes
 from kitty_cli.client import Service, follow
 from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives
-from kitty_cli.errors import NotConfigured, ServiceFailed, ServiceRefused, UsageProblem
+from kitty_cli.errors import ServiceFailed, ServiceIsGone, ServiceRefused, UsageProblem
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway_calls import call
+from kitty_cli.gateway import call, find_gateway, is_gone
 from kitty_cli.progress import display_for
 from kitty_cli.render import write_json
 from kitty_cli.sse import Event
-from kitty_cli.stack_record import gateway_of, read_stack
 from kitty_cli.visible import visible
 from kitty_core.settings import environment
 
@@ -47,7 +46,7 @@ def say(options: SayOptions) -> ExitCode:
     saying = read_directives(options.text, Saying("", options.agent, options.model))
     if not saying.message.strip():
         raise UsageProblem(f"There is nothing to say. For example: {command_name()} say 'write fib(n), with tests'")
-    service = gateway(options.api, environment())
+    service = find_gateway(options.api, environment())
     body = body_of(saying, options.conversation or uuid4().hex)
     with display_for(options.quiet) as display:
         answer = asyncio.run(ask(service, body, lambda line: display.say(line), options.timeout))
@@ -56,18 +55,6 @@ def say(options: SayOptions) -> ExitCode:
     else:
         show(answer, options.quiet)
     return status_of(answer)
-
-
-def gateway(api: str | None, env: Mapping[str, str]) -> Service:
-    """The gateway: the address that was named, or that of the stack that `up` started.
-
-    Raises:
-        NotConfigured: there is neither.
-    """
-    named = (api or env.get("KITTY_API_BASE", "")).strip().rstrip("/") or gateway_of(read_stack())
-    if not named:
-        raise NotConfigured(f"The stack is not running. Start it with `{command_name()} up`, or set KITTY_API_BASE.")
-    return Service(named, env.get("KITTY_API_KEY") or None)
 
 
 def body_of(saying: Saying, conversation_id: str) -> dict[str, Any]:
@@ -91,7 +78,10 @@ async def ask(
         if line := step_line(event):
             on_step(line)
 
-    last = await follow(service, "/api/query/stream", body, tell, give_up_after_sec)
+    try:
+        last = await follow(service, "/api/query/stream", body, tell, give_up_after_sec)
+    except ServiceIsGone as error:
+        raise is_gone(service) from error
     if last["type"] == "error":
         raise ServiceRefused(
             str(last.get("error") or "The brain gave no answer."), str(last.get("code") or "internal"), 200
@@ -115,11 +105,11 @@ def step_line(event: Event) -> str | None:
     """What a step is called in a line for people; None for what is not shown."""
     match event.get("type"):
         case "routing":
-            return f"{event.get('tier', '?')} answers" + (" with tools" if event.get("coding") else "")
+            return f"{event.get('route')}, answered by {event.get('tier')}"
         case "tool_start":
             return f"calls {event.get('tool')}"
-        case "tool_complete":
-            return f"{event.get('tool')}: {event.get('status')}"
+        case "tool_end":
+            return f"{event.get('tool')}: {event.get('status')} after {event.get('seconds')} s"
         case _:
             return None
 

@@ -21,9 +21,9 @@ from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives
 from kitty_cli.errors import CliError, ServiceFailed
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway_calls import call
+from kitty_cli.gateway import call, find_gateway
 from kitty_cli.progress import display_for
-from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, gateway, text_of, trace_lines
+from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
 from kitty_cli.state import state_dir
 from kitty_cli.translate import translate
 from kitty_cli.visible import visible
@@ -140,7 +140,7 @@ class Shell:
 
 def run_shell(api: str | None) -> ExitCode:
     """Runs a session until its end."""
-    shell = Shell(gateway(api, environment()), _print)
+    shell = Shell(find_gateway(api, environment()), _print)
     for line in _lines():
         try:
             shell.take(line)
@@ -157,7 +157,7 @@ def run_shell(api: str | None) -> ExitCode:
 
 def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
-        yield from sys.stdin
+        yield from (line.rstrip("\n") for line in sys.stdin)
         return
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter

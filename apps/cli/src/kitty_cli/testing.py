@@ -88,7 +88,7 @@ class Received:
 
 @dataclass
 class ScriptedCoderAgent:
-    """Answers `POST /api/coding/stream` with `events`, `GET /healthz` with `health`, and 404 to all else."""
+    """Answers `POST` to `path` with `events`, `GET` of one of `documents` with it, and 404 to all else."""
 
     events: Sequence[Event] = field(default_factory=finished_job)
     problem: Mapping[str, Any] | None = None
@@ -99,6 +99,8 @@ class ScriptedCoderAgent:
         default_factory=lambda: {"status": "ok", "service": "coder-agent", "jobs_running": 0}
     )
     port: int = 0
+    path: str = "/api/coding/stream"
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     requests: list[Received] = field(default_factory=list, init=False)
     streaming: threading.Event = field(default_factory=threading.Event, init=False)
     """Set when all events were sent."""
@@ -140,7 +142,9 @@ class ScriptedCoderAgent:
                 await _send(writer, 200, self.health)
                 return
             self.requests.append(request)
-            if request.path != "/api/coding/stream":
+            if request.path in self.documents:
+                await _send(writer, 200, self.documents[request.path])
+            elif request.path != self.path:
                 await _send(writer, 404, {"code": "not_found", "detail": "Not found"})
             elif self.problem is not None:
                 await _send(writer, int(self.problem["status"]), self.problem)

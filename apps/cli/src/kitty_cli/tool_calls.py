@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from kitty_cli.client import Service
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import UsageProblem
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import Gateway, gateway_from
+from kitty_cli.gateway import call as ask_gateway
+from kitty_cli.gateway import find_gateway
 from kitty_cli.render import write_json
 from kitty_cli.visible import visible
 from kitty_core.settings import environment
@@ -17,7 +19,7 @@ from kitty_core.settings import environment
 
 def show_tools(as_json: bool) -> ExitCode:
     """All tools of the gateway, each in a line or two."""
-    listed = gateway_from(environment()).get("/api/tools")
+    listed = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
     if as_json:
         write_json(listed)
         return ExitCode.VERIFIED
@@ -34,8 +36,8 @@ def confirm(pending_id: str | None, message: str | None, as_json: bool) -> ExitC
     Raises:
         UsageProblem: no such call waits, or there is nobody who could be asked.
     """
-    gateway = gateway_from(environment())
-    waiting = gateway.get("/api/confirmations")["confirmations"]
+    gateway = find_gateway(None, environment())
+    waiting = ask_gateway(gateway, "GET", "/api/confirmations")["confirmations"]
     if pending_id is None:
         return _show_all(waiting, as_json)
     call = next((call for call in waiting if call["pendingId"] == pending_id), None)
@@ -54,9 +56,9 @@ def _asked(call: Mapping[str, Any]) -> str:
     return sys.stdin.readline()
 
 
-def _said(gateway: Gateway, call: Mapping[str, Any], message: str, as_json: bool) -> ExitCode:
+def _said(gateway: Service, call: Mapping[str, Any], message: str, as_json: bool) -> ExitCode:
     body = {"message": message, "conversation_id": call["conversationId"]}
-    answer = gateway.post(f"/api/confirmations/{quote(str(call['pendingId']))}", body)
+    answer = ask_gateway(gateway, "POST", f"/api/confirmations/{quote(str(call['pendingId']))}", body)
     if as_json:
         write_json(answer)
     elif answer.get("requiresConfirmation"):

@@ -14,8 +14,11 @@ TELLING = ("started", "complete", "error")
 class FrameWatch:
     """Feed it the bytes as they come; ask `facts` when no more will."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST_FRAME) -> None:
+        self._longest = longest
         self._rest = bytearray()
+        self._half_end = b""
+        """A carriage return whose line feed may come with the next bytes."""
         self._searched = 0
         self._is_skipping = False
         self._job_id: str | None = None
@@ -33,7 +36,9 @@ class FrameWatch:
 
     def feed(self, chunk: bytes) -> None:
         """Takes the next bytes."""
-        self._rest += chunk.replace(b"\r\n", b"\n")
+        chunk = self._half_end + chunk
+        self._half_end = b"\r" if chunk.endswith(b"\r") else b""
+        self._rest += chunk[: len(chunk) - len(self._half_end)].replace(b"\r\n", b"\n")
         while (end := self._rest.find(b"\n\n", max(0, self._searched - 1))) >= 0:
             frame = bytes(self._rest[:end])
             del self._rest[: end + 2]
@@ -42,7 +47,7 @@ class FrameWatch:
                 self._look(frame)
             self._is_skipping = False
         self._searched = len(self._rest)
-        if len(self._rest) > LONGEST_FRAME:
+        if len(self._rest) > self._longest:
             self._is_skipping = True
             del self._rest[:-1]
             self._searched = 1

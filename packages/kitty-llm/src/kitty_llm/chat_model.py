@@ -32,10 +32,10 @@ class LlamaChatModel(BaseChatModel):
     `AIMessage` is continued. A text block with `"trimmable": True` may be cut when the window is too small.
 
     `astream` yields text in chunks, prefill progress as chunks without content and with
-    `response_metadata={"prompt_progress": {"total", "cache", "processed", "time_ms"}}`, what is told of a piece's tokens
-    under `response_metadata["tokens"]`, and a last chunk whose
-    `response_metadata` has `finish_reason`, `model`, `timings`, `prefilled`, `seconds`, and whose
-    `usage_metadata` has the counts, those from the cache under `input_token_details["cache_read"]`.
+    `response_metadata={"prompt_progress": {"total", "cache", "processed", "time_ms"}}`, what is told of a piece's
+    tokens under `response_metadata["tokens"]`, and a last chunk whose `response_metadata` has `finish_reason`,
+    `model`, `timings`, `prefilled`, `seconds`, and whose `usage_metadata` has the counts, those from the cache under
+    `input_token_details["cache_read"]`.
 
     Raises:
         LLMError: see `kitty_llm.errors`.

@@ -55,7 +55,7 @@ class Reply:
     hang_after: int | None = None
     """Silence until the client goes away."""
     alternatives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """What else each chunk could have been, text to log probability; told where the request asks for it."""
+    """What else some chunk could have been, text to log probability; told where the request asks for it."""
 
 
 Script = str | Reply | Iterable[str | Reply] | Callable[[list[dict[str, str]]], str | Reply]
@@ -369,8 +369,8 @@ class _Answer:
     def _logprobs(self, reply: Reply, chunk: str) -> dict[str, Any]:
         """The piece again with its alternatives, as either dialect tells them."""
         body = self._request.body
-        others = reply.alternatives.get(chunk)
-        if others is None or not (body.get("top_logprobs") or body.get("n_probs")):
+        others = reply.alternatives.get(chunk, {chunk: 0.0})
+        if not reply.alternatives or not (body.get("top_logprobs") or body.get("n_probs")):
             return {}
         told = [{"token": token, "logprob": logprob} for token, logprob in others.items()]
         entry = {"token": chunk, "logprob": others.get(chunk, 0.0), "top_logprobs": told}

@@ -53,6 +53,15 @@ async def test_an_overflow_is_refused_by_its_number_of_tokens_and_not_sent(serve
     assert server.generations == []
 
 
+async def test_the_room_an_answer_must_have_is_the_callers_to_say(serve, roles_for):
+    server = await serve(n_ctx=1000)
+    prompt = Prompt("", (Turn("user", "x" * 3000),))
+    with pytest.raises(ContextOverflow) as caught:
+        await roles_for(server).start_job().complete("coder", prompt, Sampling(max_tokens=400, least_tokens=300))
+    assert caught.value.tokens_over == 763 + 300 - 1000
+    assert server.generations == []
+
+
 async def test_the_answer_shrinks_to_what_is_left(serve, roles_for):
     server = await serve(n_ctx=1000)
     prompt = Prompt("", (Turn("user", "x" * 3000),))

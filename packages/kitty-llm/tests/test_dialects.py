@@ -22,6 +22,20 @@ def test_a_server_that_draws_before_it_cuts_unlikely_tokens_off_is_asked_for_les
     assert chat_body(CALL, Variant(strict=True))["temperature"] == CALL.sampling.temperature
 
 
+def test_alternatives_are_asked_for_under_each_dialects_name_and_of_no_strict_server():
+    told = replace(CALL, sampling=replace(CALL.sampling, top_logprobs=5))
+    body = chat_body(told, Variant())
+    assert (body["logprobs"], body["top_logprobs"], native_body(told, "")["n_probs"]) == (True, 5, 5)
+    assert not {"logprobs", "top_logprobs"} & set(chat_body(told, Variant(strict=True)))
+    assert "logprobs" not in chat_body(CALL, Variant())
+
+
+def test_alternatives_that_are_told_in_another_shape_count_as_not_told():
+    for odd in ([{"token": "a"}], [7], 7, [{"token": "a", "logprob": 0, "top_logprobs": [{"token": "a"}]}]):
+        assert delta_of({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": odd}}]}).tokens == ()
+        assert delta_of({"content": "a", "completion_probabilities": odd}).tokens == ()
+
+
 def test_a_strict_body_has_only_what_openai_knows():
     body = chat_body(CALL, Variant(strict=True))
     assert not {"repeat_penalty", "top_k", "min_p", "cache_prompt", "return_progress", "timings_per_token"} & set(body)

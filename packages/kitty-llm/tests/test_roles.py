@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from kitty_llm import Endpoint, ModelRoles, ModelUnavailable, Patience, Prompt, Turn
+from kitty_llm import Endpoint, ModelRoles, ModelUnavailable, Patience, Prompt, Sampling, Turn
 from kitty_llm.testing import Reply, ScriptedModel
 
 AT_ONCE_SEC = 5
@@ -160,3 +160,13 @@ def test_the_scripted_model_runs_beside_synchronous_code(asked):
                 await roles.aclose()
 
         assert asyncio.run(once()) == "yes"
+
+
+@pytest.mark.parametrize("dialect", ["openai", "completion"])
+async def test_what_else_a_token_could_have_been_is_told_where_it_is_asked_for(serve, roles_for, asked, dialect):
+    others = {"yes": -0.1, "no": -2.5}
+    server = await serve(Reply("yes", alternatives={"yes": others}), openai=dialect == "openai")
+    job = roles_for(server).start_job()
+    [token] = (await job.complete("coder", asked, Sampling(top_logprobs=5))).tokens
+    assert (token.text, token.alternatives) == ("yes", others)
+    assert (await job.complete("coder", asked)).tokens == ()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from kitty_llm.budget import REPLY_FLOOR
+from kitty_llm import Sampling
 from kitty_llm.testing import Reply
 
 REQUEST = "Write add(a, b). add(1, 2) == 3 and add(0, 5) == 5"
@@ -397,7 +397,7 @@ def test_a_later_sample_that_does_not_fit_the_window_costs_only_itself(start):
     request = f"Write size(text). size('{'ab ' * 20}') == 60"
     codes = [f"```python\ndef size(text):\n    return {form}\n```" for form in ("len(text)", "sum(1 for _ in text)")]
     agent, _ = start(codes)
-    needed = agent.generate(request, tier="fast").json()["usage"]["prefill_tokens"] + REPLY_FLOOR
+    needed = agent.generate(request, tier="fast").json()["usage"]["prefill_tokens"] + Sampling().least_tokens
     agent, model = start(codes, model={"n_ctx": needed + 8})
     answer = agent.generate(request).json()
     assert (answer["verdict"], answer["evidence"]["candidates"]) == ("verified", 2)

@@ -7,7 +7,7 @@ print(answer.text, answer.usage)
 """
 
 from kitty_llm.chat_model import LlamaChatModel
-from kitty_llm.completion import Completion, Usage
+from kitty_llm.completion import Completion, Token, Usage
 from kitty_llm.endpoint import AT_JOB_START, MID_JOB, Endpoint, Patience, Role
 from kitty_llm.errors import (
     BackendAnsweredNonsense,
@@ -48,6 +48,7 @@ __all__ = [
     "Sampling",
     "ServerLost",
     "Stalled",
+    "Token",
     "Turn",
     "Unauthorized",
     "Usage",

@@ -9,9 +9,6 @@ from kitty_llm.errors import ContextOverflow
 
 CHARACTERS_PER_TOKEN = 3
 """Where the server cannot be asked."""
-REPLY_FLOOR = 128
-"""An answer shorter than this, in tokens, is not worth a call."""
-
 _TEMPLATE_TOKENS = 96
 _TEMPLATE_TOKENS_PER_MESSAGE = 16
 _SMALLEST_REST = 160
@@ -32,7 +29,7 @@ async def fit(backend: Backend, call: Call) -> Call:
     if tokens + wanted > n_ctx:
         call, tokens = await _trim(backend, call, room=n_ctx - wanted, tokens=tokens)
     left = n_ctx - tokens
-    floor = min(wanted, REPLY_FLOOR)
+    floor = min(wanted, call.sampling.least_tokens)
     if left < floor:
         raise ContextOverflow(tokens_over=floor - left, n_prompt_tokens=tokens, n_ctx=n_ctx)
     return replace(call, sampling=replace(call.sampling, max_tokens=min(wanted, left)))

@@ -32,9 +32,10 @@ class LlamaChatModel(BaseChatModel):
     `AIMessage` is continued. A text block with `"trimmable": True` may be cut when the window is too small.
 
     `astream` yields text in chunks, prefill progress as chunks without content and with
-    `response_metadata={"prompt_progress": {"total", "cache", "processed", "time_ms"}}`, and a last chunk whose
-    `response_metadata` has `finish_reason`, `model`, `timings`, `prefilled`, `seconds`, and whose
-    `usage_metadata` has the counts, those from the cache under `input_token_details["cache_read"]`.
+    `response_metadata={"prompt_progress": {"total", "cache", "processed", "time_ms"}}`, what is told of a piece's
+    tokens under `response_metadata["tokens"]`, and a last chunk whose `response_metadata` has `finish_reason`,
+    `model`, `timings`, `prefilled`, `seconds`, and whose `usage_metadata` has the counts, those from the cache under
+    `input_token_details["cache_read"]`.
 
     Raises:
         LLMError: see `kitty_llm.errors`.
@@ -86,7 +87,7 @@ class LlamaChatModel(BaseChatModel):
         async with aclosing(stream_answer(self._server(), call, patience)) as deltas:
             async for delta in deltas:
                 tally.add(delta)
-                if delta.text or delta.reasoning or delta.progress:
+                if delta.text or delta.reasoning or delta.progress or delta.tokens:
                     yield ChatGenerationChunk(message=_chunk(delta))
         last = AIMessageChunk(
             content="", response_metadata=_about(tally), usage_metadata=_counts(tally), chunk_position="last"
@@ -155,7 +156,9 @@ class LlamaChatModel(BaseChatModel):
 
 
 def _chunk(delta: Delta) -> AIMessageChunk:
-    metadata = {"prompt_progress": dict(delta.progress)} if delta.progress else {}
+    metadata: dict[str, Any] = {"prompt_progress": dict(delta.progress)} if delta.progress else {}
+    if delta.tokens:
+        metadata["tokens"] = list(delta.tokens)
     reasoning = {"reasoning_content": delta.reasoning} if delta.reasoning else {}
     return AIMessageChunk(content=delta.text, response_metadata=metadata, additional_kwargs=reasoning)
 

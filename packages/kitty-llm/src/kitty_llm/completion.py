@@ -28,6 +28,14 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Token:
+    """One token of an answer, and the likeliest in its place, itself mostly among them: text to log probability."""
+
+    text: str
+    alternatives: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Completion:
     """`text` comes without the prefill."""
 
@@ -42,3 +50,5 @@ class Completion:
     """llama.cpp's own numbers, empty elsewhere."""
     prefilled: bool = True
     """False: this server cannot continue an assistant message; the prefill was asked for in words."""
+    tokens: tuple[Token, ...] = ()
+    """With `Sampling.top_logprobs`, where the server tells them; else empty."""

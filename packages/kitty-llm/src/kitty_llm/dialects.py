@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from kitty_llm.completion import Token
 from kitty_llm.errors import BackendAnsweredNonsense
 from kitty_llm.prompt import Part, Sampling
 
@@ -64,6 +65,7 @@ class Delta:
     timings: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
+    tokens: tuple[Token, ...] = ()
     prefilled: bool | None = None
     """Said once, at the end: was the prefill really continued?"""
 
@@ -96,6 +98,8 @@ def chat_body(call: Call, variant: Variant) -> dict[str, Any]:
         body |= _LLAMA_FIELDS
         if sampling.grammar is not None:
             body["grammar"] = sampling.grammar
+        if sampling.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
     return body
 
 
@@ -118,6 +122,8 @@ def native_body(call: Call, prompt: str) -> dict[str, Any]:
         body["json_schema"] = dict(sampling.json_schema)
     if sampling.grammar is not None:
         body["grammar"] = sampling.grammar
+    if sampling.top_logprobs:
+        body["n_probs"] = sampling.top_logprobs
     return body
 
 
@@ -159,6 +165,7 @@ def _chat_delta(payload: Mapping[str, Any]) -> Delta:
         timings=payload.get("timings") or {},
         usage=payload.get("usage") or {},
         model=payload.get("model") or "",
+        tokens=_tokens((choice.get("logprobs") or {}).get("content")),
     )
 
 
@@ -167,8 +174,9 @@ def _native_delta(payload: Mapping[str, Any]) -> Delta:
     if not isinstance(text, str):
         raise TypeError("content is not text")
     progress = _progress(payload)
+    tokens = _tokens(payload.get("completion_probabilities"))
     if not payload.get("stop"):
-        return Delta(text=text, progress=progress, timings=payload.get("timings") or {})
+        return Delta(text=text, progress=progress, timings=payload.get("timings") or {}, tokens=tokens)
     cut = payload.get("stop_type") == "limit" or bool(payload.get("stopped_limit"))
     counts = {"prompt_tokens": payload.get("tokens_evaluated"), "completion_tokens": payload.get("tokens_predicted")}
     return Delta(
@@ -178,7 +186,19 @@ def _native_delta(payload: Mapping[str, Any]) -> Delta:
         timings=payload.get("timings") or {},
         usage={name: count for name, count in counts.items() if count is not None},
         model=payload.get("model") or "",
+        tokens=tokens,
     )
+
+
+def _tokens(entries: Any) -> tuple[Token, ...]:
+    """llama.cpp and OpenAI tell alternatives alike. What is told otherwise counts as not told: nothing rests on it."""
+    try:
+        return tuple(
+            Token(str(entry["token"]), {str(top["token"]): float(top["logprob"]) for top in entry["top_logprobs"]})
+            for entry in entries or ()
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def _progress(payload: Mapping[str, Any]) -> Mapping[str, int] | None:

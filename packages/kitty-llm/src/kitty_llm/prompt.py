@@ -43,7 +43,11 @@ class Sampling:
     top_p: float = 0.95
     seed: int = 0
     max_tokens: int = 768
+    least_tokens: int = 128
+    """Room the answer must have. Where the prompt leaves less, the call is a ContextOverflow and not made."""
     stop: tuple[str, ...] = ()
     json_schema: Mapping[str, Any] | None = None
     grammar: str | None = None
     """GBNF; llama.cpp only."""
+    top_logprobs: int = 0
+    """So many alternatives are told for each token, where the server tells them (`Completion.tokens`)."""

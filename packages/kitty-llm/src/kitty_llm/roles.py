@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessageChunk
 
 from kitty_llm.backend import UNAUTHORIZED, open_client
 from kitty_llm.chat_model import LlamaChatModel
-from kitty_llm.completion import Completion, Usage
+from kitty_llm.completion import Completion, Token, Usage
 from kitty_llm.echo import Replay
 from kitty_llm.endpoint import AT_JOB_START, FALL_BACK, MID_JOB, Endpoint, Patience, Role
 from kitty_llm.errors import LLMError, ModelUnavailable, ServerLost, Stalled
@@ -177,7 +177,7 @@ class JobModels:
             async for chunk in chunks:
                 answer.hear(chunk)
                 last = chunk if chunk.usage_metadata else last
-        return _completion(answer.text, last, endpoint)
+        return replace(_completion(answer.text, last, endpoint), tokens=tuple(answer.tokens))
 
     def _nobody(self, candidates: list[Endpoint], failures: Sequence[ModelUnavailable | Stalled]) -> LLMError:
         if failures and all(isinstance(failure, Stalled) for failure in failures):
@@ -195,15 +195,18 @@ class _Listener:
         self._on_progress = on_progress
         self._replay = Replay()
         self.text = ""
+        self.tokens: list[Token] = []
 
     def restart(self) -> None:
         self.text = ""
+        self.tokens.clear()
         self._replay.restart()
 
     def hear(self, chunk: AIMessageChunk) -> None:
         progress = chunk.response_metadata.get("prompt_progress")
         if progress and self._on_progress:
             self._on_progress(progress.get("processed", 0), progress.get("total", 0))
+        self.tokens += chunk.response_metadata.get("tokens", ())
         piece = cast(str, chunk.content)
         self.text += piece
         fresh = self._replay.feed(piece) if piece else ""

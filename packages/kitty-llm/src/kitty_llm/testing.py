@@ -54,6 +54,8 @@ class Reply:
     """The connection is cut."""
     hang_after: int | None = None
     """Silence until the client goes away."""
+    alternatives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What else some chunk could have been, text to log probability; told where the request asks for it."""
 
 
 Script = str | Reply | Iterable[str | Reply] | Callable[[list[dict[str, str]]], str | Reply]
@@ -324,7 +326,7 @@ class _Answer:
                 if await self._misbehaves(reply, sent):
                     return
                 await self._wait(self._server.delay_sec)
-                await self._event(self._piece(chunk))
+                await self._event({**self._piece(chunk), **self._logprobs(reply, chunk)})
             if not await self._misbehaves(reply, len(chunks)):
                 await self._finish(finish_reason, prompt_tokens, cached, tokens_of(text))
         finally:
@@ -363,6 +365,18 @@ class _Answer:
         if self._native:
             return {"index": 0, "content": text, "stop": False}
         return {"model": self._server.model, "choices": [{"index": 0, "delta": {"content": text}}]}
+
+    def _logprobs(self, reply: Reply, chunk: str) -> dict[str, Any]:
+        """The piece again with its alternatives, as either dialect tells them."""
+        body = self._request.body
+        others = reply.alternatives.get(chunk, {chunk: 0.0})
+        if not reply.alternatives or not (body.get("top_logprobs") or body.get("n_probs")):
+            return {}
+        told = [{"token": token, "logprob": logprob} for token, logprob in others.items()]
+        entry = {"token": chunk, "logprob": others.get(chunk, 0.0), "top_logprobs": told}
+        if self._native:
+            return {"completion_probabilities": [entry]}
+        return {"choices": [{"index": 0, "delta": {"content": chunk}, "logprobs": {"content": [entry]}}]}
 
     async def _finish(self, finish_reason: str, prompt_tokens: int, cached: int, written: int) -> None:
         timings = {"cache_n": cached, "prompt_n": prompt_tokens - cached, "prompt_ms": 1.5, "predicted_n": written}

@@ -1,0 +1,220 @@
+"""The routes. They translate between HTTP and queries, nothing more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
+from starlette.responses import Response
+
+from brain.directives import read_directive
+from brain.door import Caller, Door
+from brain.errors import OtherUser, QueryCancelled
+from brain.models import ModelServers
+from brain.queries import Asked, Queries, problem_of
+from brain.question import Question, ToolMode
+from brain.shapes import Health, ModelList, QueryResponse
+from kitty_core.problems import WITH_A_BODY, documented
+from kitty_core.wire import JsonResponse, to_json
+from kitty_llm import Role
+
+PING_SEC = 10.0
+MOST_TEXT = 200_000
+PLAIN_MODEL = r"^[A-Za-z0-9_.:-]{1,100}$"
+Text = Annotated[str, Field(min_length=1, max_length=MOST_TEXT, pattern=r"\S")]
+Short = Annotated[str, Field(max_length=200)]
+PROBLEMS = documented(*WITH_A_BODY, 499, 502, 503)
+
+
+def _either(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Payload(BaseModel):
+    """Where some clients put the prompt."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prompt: Text
+
+
+class Query(BaseModel):
+    """A message. `prompt`, here or in `payload`, is all that is needed; every name is read in snake_case too."""
+
+    model_config = ConfigDict(
+        extra="ignore", json_schema_extra={"anyOf": [{"required": ["prompt"]}, {"required": ["payload"]}]}
+    )
+
+    prompt: Text | None = None
+    payload: Payload | None = None
+    conversation_id: Short | None = Field(None, validation_alias=_either("conversationId", "conversation_id"))
+    user_id: Short | None = Field(None, validation_alias=_either("userId", "user_id"))
+    intent: Short = "query"
+    force_tier: Literal["q4", "f16", "coder", "local"] | None = Field(
+        None, validation_alias=_either("forceTier", "force_tier")
+    )
+    """The role that has to answer; `local` leaves it to the brain: everything is local."""
+    model_alias: Annotated[str, Field(pattern=PLAIN_MODEL)] | None = Field(
+        None, validation_alias=_either("modelAlias", "model_alias")
+    )
+    use_agent: StrictBool = Field(True, validation_alias=_either("useAgent", "use_agent"))
+    """false: as `toolMode` off."""
+    tool_mode: ToolMode = Field("auto", validation_alias=_either("toolMode", "tool_mode"))
+    """`on`: a tool has to be called; `off`: a plain answer of the model."""
+    verbosity: Annotated[StrictInt, Field(ge=1, le=5)] | None = None
+
+    @field_validator("prompt", "conversation_id", "user_id", "intent", "payload")
+    @classmethod
+    def _is_unicode(cls, value: Any) -> Any:
+        text = value.prompt if isinstance(value, Payload) else value
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError:
+            raise ValueError("is not valid Unicode text") from None
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_prompt(self) -> "Query":
+        if self.prompt is None and self.payload is None:
+            raise ValueError("prompt is missing")
+        return self
+
+
+def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRouter:
+    """The brain's routes over its parts."""
+    router = APIRouter()
+
+    @router.post("/api/query", responses={200: {"model": QueryResponse}, **PROBLEMS}, response_class=Response)
+    async def query(body: Query, request: Request) -> Response:
+        """Say something. Code that is asked for is written and tested by coding.generate; the rest is answered.
+
+        A client that disconnects stops the model and the tool.
+        """
+        answer = asyncio.create_task(queries.answer(_asked(body, request), lambda event: None))
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise QueryCancelled
+            return JsonResponse(answer.result())
+        finally:
+            await _end(answer, gone)
+
+    @router.post(
+        "/api/query/stream",
+        responses={200: {"content": {"text/event-stream": {}}, "description": "Events"}, **PROBLEMS},
+        response_class=Response,
+    )
+    async def stream(body: Query, request: Request) -> Response:
+        """The same as server-sent events, each `data: {json}`.
+
+        `routing`, `step`, `tool_start`, `tool_end`, `delta{delta}` as they happen, then exactly one
+        `complete{result}` (the whole response) or `error{error, code}`.
+        """
+        return StreamingResponse(
+            _events(queries, _asked(body, request)),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+
+    @router.get("/api/routing/models", responses={200: {"model": ModelList}, **documented()}, response_class=Response)
+    async def routing_models() -> Response:
+        """The roles, their servers, and what each is asked for."""
+        states = await models.health()
+        used = {"q4": "routing, tools, answers", "f16": "routing where q4 is unsure", "coder": "only where forced"}
+        listed = [
+            {
+                "tier": role,
+                "alias": endpoint.alias,
+                "base_url": endpoint.base_url,
+                "state": states[role],
+                "used_for": used[role],
+            }
+            for role, endpoint in models.endpoints.items()
+        ]
+        return JsonResponse({"models": listed, "default": "q4"})
+
+    @router.get("/healthz", responses={200: {"model": Health}}, response_class=Response)
+    async def healthz() -> Response:
+        """How the service is, in under a second, with everything else down too. Nothing is generated."""
+        servers, has_gateway = await asyncio.gather(models.health(), door.answers())
+        has_model = any(state in {"ok", "loading"} for state in servers.values())
+        status = "ok" if has_model and has_gateway else "degraded" if has_model else "error"
+        gateway = "ok" if has_gateway else "down"
+        return JsonResponse({"service": "brain", "status": status, "llm_servers": servers, "gateway": gateway})
+
+    return router
+
+
+def _asked(body: Query, request: Request) -> Asked:
+    text = body.prompt or (body.payload.prompt if body.payload else "")
+    directive = read_directive(text)
+    uses_agent = body.use_agent if directive.uses_agent is None else directive.uses_agent
+    mode: ToolMode = body.tool_mode if uses_agent else "off"
+    role: Role | None = None if body.force_tier == "local" else body.force_tier
+    question = Question(
+        text=text,
+        request=directive.request,
+        caller=_caller(body, request),
+        conversation_id=body.conversation_id or uuid4().hex,
+        tool=directive.tool if mode != "off" else None,
+        tool_mode=mode,
+        role=role,
+        verbosity=body.verbosity,
+    )
+    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id))
+
+
+def _caller(body: Query, request: Request) -> Caller:
+    """Who asks: the gateway says so in a header, and only it (or who has its token) gets here."""
+    told = request.headers.get("x-kitty-user", "").strip()
+    if told and body.user_id and body.user_id != told:
+        raise OtherUser(f"userId has to be {told!r}, or to be left out.")
+    return Caller(
+        user_id=told or body.user_id or "local",
+        request_id=str(request.scope.get("request_id") or uuid4().hex),
+        role=request.headers.get("x-kitty-role"),
+        is_read_only=request.headers.get("x-remote-mode", "").strip().lower() == "read-only",
+    )
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel each once. Being cancelled meanwhile, again and again as a left stream is, is not passed on to them."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def _events(queries: Queries, asked: Asked) -> AsyncIterator[str]:
+    """Frames of one answer: its events as they come, a comment when nothing came for PING_SEC, one last event."""
+    queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+    answer = asyncio.create_task(queries.answer(asked, queue.put_nowait))
+    answer.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while True:
+            try:
+                event = await asyncio.wait_for(queue.get(), PING_SEC)
+            except TimeoutError:
+                yield ": ping\n\n"
+                continue
+            if event is None:
+                break
+            yield f"data: {to_json(event)}\n\n"
+        yield f"data: {to_json(_last_event(answer))}\n\n"
+    finally:
+        await _end(answer)
+
+
+def _last_event(answer: "asyncio.Task[dict[str, Any]]") -> dict[str, Any]:
+    try:
+        return {"type": "complete", "result": answer.result()}
+    except Exception as error:  # noqa: BLE001 - the stream has begun: the failure can only be told in it
+        return problem_of(error)

@@ -1,0 +1,105 @@
+"""Where a message goes: rules, then the model, then a question back.
+
+a tool named by the person ──────────────> that tool
+rules ─┬─ coding ────────────────────────> coding.generate, with the person's own words
+       ├─ talk ──────────────────────────> choose among the other tools, or answer
+       └─ unsure ─> the model ─┬─ firm ──> as above
+                               └─ not ───> a question back
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from brain.asking import Opinion, ask_route
+from brain.decoding import only_text
+from brain.delivery import GENERATE, is_coding
+from brain.door import Offer
+from brain.errors import GatewayIsUnavailable
+from brain.means import Means
+from brain.question import Question
+from brain.router import Route, route
+from brain.state import BrainState, Wanted
+from brain.trace import with_step
+
+WHICH = "Shall I write code for this, or shall we only talk about it?"
+
+
+async def decide(state: BrainState, means: Means) -> BrainState:
+    """Where the message goes."""
+    question = state["question"]
+    if question.tool_mode == "off":
+        return _routed(state, means, BrainState(next="answer"), "plain", ("tools are off",))
+    if question.tool is not None:
+        return _routed(state, means, _named(question, question.tool), "named", (question.tool,))
+    ruled = route(question.request, last_turn_was_coding=question.last_turn_was_coding)
+    if ruled.kind != "unsure":
+        update = _coding(question) if ruled.kind == "coding" else _talk(question)
+        update["confidence"] = ruled.confidence
+        return _routed(state, means, update, ruled.kind, ruled.cues)
+    opinion = await ask_route(means, question.request)
+    return _routed(state, means, _by_opinion(question, opinion), *_told(ruled, opinion))
+
+
+def _by_opinion(question: Question, opinion: Opinion) -> BrainState:
+    if not opinion.is_firm:
+        update = BrainState(next="end", output=WHICH)
+    else:
+        update = _coding(question) if opinion.label == "coding" else _talk(question)
+    update["tier"] = opinion.role
+    update["confidence"] = round(opinion.confidence, 3)
+    return update
+
+
+def _told(ruled: Route, opinion: Opinion) -> tuple[str, tuple[str, ...]]:
+    label = str(opinion.label) if opinion.is_firm else "unsure"
+    return label, (*ruled.cues, f"{opinion.role} says {opinion.label}", f"votes: {opinion.votes}")
+
+
+def _routed(state: BrainState, means: Means, update: BrainState, kind: str, why: Sequence[str]) -> BrainState:
+    update.setdefault("tier", "rules")
+    update.setdefault("confidence", 1.0)
+    means.emit({"type": "routing", "route": kind, "tier": update["tier"], "confidence": update["confidence"]})
+    return with_step(state, means, update, action="route", route=kind, reason=", ".join(why) or "no cue")
+
+
+def _named(question: Question, name: str) -> BrainState:
+    _need_tools(question)
+    offer = question.offers.find(name)
+    if offer is None:
+        there_are = ", ".join(tool.dotted for tool in question.offers.tools) or "none"
+        return BrainState(next="end", output=f"There is no tool {name}, so nothing was run. There are: {there_are}.")
+    if text := only_text(offer.schema):
+        return _call(question, offer, {text: question.request})
+    return BrainState(next="choose", offers=(offer,))
+
+
+def _coding(question: Question) -> BrainState:
+    """The person's own words are the request: no model tells them again."""
+    _need_tools(question)
+    offer = question.offers.find(GENERATE)
+    if offer is None:
+        return BrainState(
+            next="end", output="coding.generate is not enabled here, so no code can be written and tested."
+        )
+    return _call(question, offer, {only_text(offer.schema) or "request": question.request})
+
+
+def _call(question: Question, offer: Offer, arguments: dict[str, Any]) -> BrainState:
+    members = offer.schema.get("properties") or {}
+    if "conversation_id" in members:
+        arguments["conversation_id"] = question.conversation_id
+    return BrainState(next="invoke", wanted=(Wanted(offer, arguments),), is_coding=is_coding(offer.name))
+
+
+def _talk(question: Question) -> BrainState:
+    """All tools but those that write code; where the person insists on tools, those too."""
+    insists = question.tool_mode == "on"
+    if insists:
+        _need_tools(question)
+    offers = tuple(tool for tool in question.offers.tools if insists or not is_coding(tool.name))
+    return BrainState(next="choose" if offers else "answer", offers=offers)
+
+
+def _need_tools(question: Question) -> None:
+    if question.no_tools_because is not None:
+        raise GatewayIsUnavailable(question.no_tools_because)

@@ -1,0 +1,46 @@
+"""Which model servers the brain talks to: those the environment names, else the default ports. It starts none."""
+
+from collections.abc import Mapping
+
+from kitty_llm import Endpoint, JobModels, ModelRoles, Role
+from kitty_models.discover import backends_from_env
+
+ALIASES: Mapping[Role, str] = {"q4": "kitty-q4", "f16": "kitty-f16", "coder": "kitty-coder"}
+NOBODY_HINT = "Start KITTY with ./kitty up, or a llama.cpp server at one of these addresses, or set LLAMACPP_*."
+
+
+class ModelServers:
+    """The models of one brain."""
+
+    def __init__(self, env: Mapping[str, str], fallback_n_ctx: int = 4096) -> None:
+        """`env`: where `LLAMACPP_*` are read.
+
+        Raises:
+            BadSetting: an address is not one.
+        """
+        self.endpoints: dict[Role, Endpoint] = {
+            role: Endpoint(
+                found.base_url,
+                found.api_key,
+                alias=ALIASES[role],
+                key_variable=f"LLAMACPP_{role.upper()}_API_KEY or LLAMACPP_API_KEY",
+            )
+            for role, found in backends_from_env(env).items()
+        }
+        self.roles = ModelRoles(self.endpoints, hint=NOBODY_HINT, fallback_n_ctx=fallback_n_ctx)
+
+    def start(self, model: str | None) -> JobModels:
+        """The models for one message."""
+        return self.roles.start_job(model)
+
+    def are_apart(self, one: Role, other: Role) -> bool:
+        """Whether two roles are two servers, so that the other one's opinion is another one."""
+        return self.endpoints[one].root != self.endpoints[other].root
+
+    async def health(self) -> dict[str, str]:
+        """State per role, within half a second; nothing is generated."""
+        return {role: str(state) for role, state in (await self.roles.health()).items()}
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self.roles.aclose()

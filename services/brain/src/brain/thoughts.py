@@ -1,0 +1,38 @@
+"""An answer as it streams, without the thoughts it begins with."""
+
+MARKS = ("<think>", "<thinking>")
+ENDS = ("</think>", "</thinking>")
+
+
+class SpokenStream:
+    """feed(piece) gives what of it may be shown; while it is open whether the answer begins with a thought, nothing."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._is_open = True
+
+    def feed(self, piece: str) -> str:
+        """The part that is no thought."""
+        if not self._is_open:
+            return piece
+        self._held += piece
+        begun = self._held.lstrip()
+        if begun.startswith(MARKS):
+            return self._after_the_thought()
+        if any(mark.startswith(begun) for mark in MARKS):
+            return ""
+        return self._release(self._held)
+
+    def close(self) -> str:
+        """What was held back and turned out to be no thought."""
+        held = "" if self._held.lstrip().startswith(MARKS) else self._held
+        self._held = ""
+        return held if self._is_open else ""
+
+    def _after_the_thought(self) -> str:
+        ends = [self._held.find(end) + len(end) for end in ENDS if end in self._held]
+        return self._release(self._held[min(ends) :].lstrip()) if ends else ""
+
+    def _release(self, text: str) -> str:
+        self._is_open = False
+        return text

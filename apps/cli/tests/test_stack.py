@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from kitty_cli.stack_plan import KINDS
+from kitty_cli.stack_plan import KINDS, with_absolute_paths
 from kitty_cli.testing import CODE
 
 WITHIN_SEC = 20
@@ -165,6 +166,21 @@ def test_up_takes_over_from_a_killed_supervisor(stack):
     assert stack.run("up").returncode == 0
     assert all(is_gone(pid) for pid in before.values())
     assert not set(pids(stack).values()) & set(before.values())
+
+
+def test_paths_hold_wherever_the_programs_run(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "commands.yaml").touch()
+    env = {"KITTY_MODEL_DIR": "models", "SANDBOX_PY_PATH": "/usr/bin/python3", "CODER_EVIDENCE_DIR": "off", "A": "b"}
+    located = with_absolute_paths(env, tmp_path)
+    assert located["KITTY_MODEL_DIR"] == str(tmp_path / "models")
+    assert located["SANDBOX_PY_PATH"] == "/usr/bin/python3"
+    assert (located["CODER_EVIDENCE_DIR"], located["A"]) == ("off", "b")
+    assert located["BROKER_ALLOW_LIST"] == str(tmp_path / "config" / "commands.yaml")
+    assert Path(located["TOOL_REGISTRY_PATH"]).is_file()
+    assert with_absolute_paths({"TOOL_REGISTRY_PATH": "mine.yaml"}, tmp_path)["TOOL_REGISTRY_PATH"] == str(
+        tmp_path / "mine.yaml"
+    )
 
 
 def test_no_secret_is_on_a_command_line_or_in_the_record(stack):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import filelock
@@ -22,7 +23,7 @@ from kitty_cli.model_plan import make_plan, pull_what_is_missing
 from kitty_cli.progress import display_for
 from kitty_cli.render import write_json
 from kitty_cli.resident import stop_idle_residents
-from kitty_cli.stack_plan import StackPlan, check_ports, plan_programs, with_engine
+from kitty_cli.stack_plan import StackPlan, check_ports, plan_programs, with_absolute_paths, with_engine
 from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of, read_stack, runs, stack_file
 from kitty_cli.state import state_dir
 from kitty_cli.tail import fresh, tail_of
@@ -51,7 +52,7 @@ def up(model: str | None, as_json: bool, quiet: bool) -> ExitCode:
             return _show(record, as_json, "It runs already.")
         if record is not None:
             _end_programs(record)
-        plan = _plan(model, environment(), quiet)
+        plan = _plan(model, with_absolute_paths(environment(), Path.cwd()), quiet)
         check_ports(plan.programs)
         with display_for(quiet) as display:
             display.say(f"Starting {', '.join(program.name for program in plan.programs)}.")

@@ -14,6 +14,7 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
@@ -39,6 +40,13 @@ KINDS = (
     Kind("brain", "brain.main", "BRAIN_PORT", "BRAIN_BASE", 8000),
     Kind("gateway", "gateway.main", "GATEWAY_PORT", "KITTY_API_BASE", 8080),
 )
+
+
+SHIPPED = Path(__file__).resolve().parents[4]
+"""The checkout, whose `config` is used where the caller's folder has none."""
+FILES = {"TOOL_REGISTRY_PATH": "config/tool_registry.yaml", "BROKER_ALLOW_LIST": "config/commands.yaml"}
+PATHS = ("KITTY_MODEL_DIR", "SANDBOX_PY_PATH", "CODER_EVIDENCE_DIR", "CODER_CONVERSATIONS_DIR")
+NO_PATH = "off"
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,23 @@ class StackPlan:
         document = json.loads(text)
         engine = EnginePlan(**document["engine"]) if document["engine"] else None
         return cls(tuple(Program(**program) for program in document["programs"]), engine)
+
+
+def with_absolute_paths(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """`env` as it holds in any folder: the programs do not run in the caller's, which is `folder`.
+
+    The files of `config` that no variable names are those of `folder`, or the ones that were shipped.
+    """
+    located = dict(env)
+    for name in (*PATHS, *FILES):
+        if (value := env.get(name, "").strip()) and value != NO_PATH:
+            located[name] = str(folder / Path(value).expanduser())
+    for name, usual in FILES.items():
+        if not env.get(name, "").strip():
+            located[name] = str(
+                next(path for path in (folder / usual, SHIPPED / usual) if path.exists() or path == SHIPPED / usual)
+            )
+    return located
 
 
 def plan_programs(env: Mapping[str, str], token: str, kinds: Sequence[Kind] = KINDS) -> tuple[Program, ...]:

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from broker.account import chosen_account
@@ -28,6 +27,7 @@ from kitty_core.errors import ConfigurationError
 from kitty_core.logs import configure_logs
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
 from kitty_core.service_token import service_token
+from kitty_core.serving import server_for
 from kitty_core.settings import read_settings
 
 log = structlog.get_logger()
@@ -78,17 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.kitty_bind,
-            port=settings.broker_port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=3,
-        )
-    )
-    await server.serve()
+    await server_for(app, settings.kitty_bind, settings.broker_port).serve()
 
 
 def main() -> None:

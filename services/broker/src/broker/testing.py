@@ -1,19 +1,16 @@
 """A real broker for tests: the whole service over real HTTP, on a free port, in a thread of this process."""
 
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import uvicorn
 
 from broker.main import create_app
 from broker.settings import Settings
+from kitty_core.serving import listening
 
-START_WITHIN_SEC = 30.0
 TOKEN = "the-token-of-the-tests"
 
 
@@ -43,21 +40,5 @@ class RunningBroker:
 def running_broker(**settings: Any) -> Iterator[RunningBroker]:
     """Serve until the block ends; `settings` are fields of `Settings`."""
     app = create_app(Settings(_env_file=None, **{"kitty_service_token": TOKEN, **settings}))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield RunningBroker(f"http://127.0.0.1:{_port(server, thread)}")
-    finally:
-        server.should_exit = True
-        thread.join(START_WITHIN_SEC)
-
-
-def _port(server: uvicorn.Server, thread: threading.Thread) -> int:
-    until = time.monotonic() + START_WITHIN_SEC
-    while not server.started:
-        if time.monotonic() > until or not thread.is_alive():
-            raise RuntimeError("The broker did not start.")
-        time.sleep(0.01)
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port
+    with listening(app) as base_url:
+        yield RunningBroker(base_url)

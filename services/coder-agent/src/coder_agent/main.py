@@ -24,6 +24,7 @@ from coder_agent.settings import Settings
 from kitty_core.errors import ConfigurationError
 from kitty_core.logs import configure_logs
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
+from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
 from kitty_models.errors import ModelsError
 from kitty_sandbox import BubblewrapSandbox, Sandbox
@@ -71,16 +72,7 @@ def create_app(settings: Settings, *, backends: Backends | None = None, sandbox:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, or until nothing was asked for `kitty_idle_stop_sec`."""
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.kitty_bind,
-            port=settings.coder_port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=3,
-        )
-    )
+    server = server_for(app, settings.kitty_bind, settings.coder_port)
     watcher = asyncio.create_task(_stop_when_idle(server, app.state.jobs, settings.kitty_idle_stop_sec))
     try:
         await server.serve()

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 from uuid import uuid4
 
@@ -145,7 +146,7 @@ def processes() -> Iterator[Any]:
 
     def start(program: str, *arguments: object) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", program, *map(str, arguments)]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        started.append(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE))
         return started[-1]
 
     yield start

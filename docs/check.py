@@ -9,8 +9,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args, get_origin
+
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -41,14 +44,13 @@ def unknown_commands() -> Iterator[str]:
 
 
 def unnamed_settings() -> Iterator[str]:
-    """Settings of the coder-agent that .env.example leaves out."""
-    from coder_agent.settings import Settings
-
+    """Settings that .env.example leaves out."""
     text = (ROOT / ".env.example").read_text()
-    for name, field in Settings.model_fields.items():
-        variable = _variables(name, field.validation_alias)[0]
-        if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
-            yield f".env.example: {variable} is not named"
+    for settings in _all_settings().values():
+        for name, field in settings.model_fields.items():
+            variable = _variables(name, field.validation_alias)[0]
+            if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
+                yield f".env.example: {variable} is not named"
 
 
 def misunderstood_request() -> Iterator[str]:
@@ -78,20 +80,27 @@ def tiers_table() -> str:
     return "\n".join(rows)
 
 
-def settings_table() -> str:
-    """The table of the coder-agent's settings, from the class itself."""
+def _all_settings() -> dict[str, type[BaseModel]]:
+    """By the name of their table."""
     from coder_agent.settings import Settings
+    from kitty_core.audit.opening import AuditSettings
 
+    return {"settings": Settings, "audit": AuditSettings}
+
+
+def settings_table(which: str) -> str:
+    """The table of some settings, from the class itself."""
+    settings = _all_settings()[which]
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    lines = Path(sys.modules[Settings.__module__].__file__ or "").read_text().split("\n")
-    for name, field in Settings.model_fields.items():
+    lines = Path(sys.modules[settings.__module__].__file__ or "").read_text().split("\n")
+    for name, field in settings.model_fields.items():
         variables = " or ".join(f"`{variable}`" for variable in _variables(name, field.validation_alias))
         default = "" if field.default in (None, "") else str(field.default).lower()
         rows.append(f"| {variables} | {default} | {_docstring_below(lines, name)}{_allowed(field.annotation)} |")
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings_table, "tiers": tiers_table}
+TABLES = {"tiers": tiers_table} | {name: partial(settings_table, name) for name in ("settings", "audit")}
 
 
 def _variables(field: str, alias: object) -> list[str]:

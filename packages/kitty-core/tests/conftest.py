@@ -73,7 +73,7 @@ class Trail:
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.engine = open_database(self.url)
+        self.engine = open_database(self.url, lock_within_sec=WITHIN_SEC)
         self.log = self.opened()
 
     @property

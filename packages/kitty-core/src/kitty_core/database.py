@@ -29,6 +29,7 @@ POSTGRES = "postgresql+psycopg"
 DRIVERS = {"sqlite": "sqlite", "postgres": POSTGRES, "postgresql": POSTGRES, POSTGRES: POSTGRES}
 LOCK_WITHIN_SEC = 5.0
 CONNECT_WITHIN_SEC = 5
+MIGRATED_WITHIN_SEC = 60
 READS_ONLY = "kitty_reads_only"
 ALEMBIC = threading.Lock()
 """`alembic.op` stands for one connection of the whole process."""
@@ -94,7 +95,7 @@ def migrate(engine: Engine, migrations: str, owner: str) -> None:
 
     Raises:
         ConfigurationError: a newer program has made these tables.
-        sqlalchemy.exc.DBAPIError
+        sqlalchemy.exc.DBAPIError, TimeoutError: not now.
     """
     with _alone(engine), as_file(files(migrations)) as folder, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -122,7 +123,7 @@ def _alone(engine: Engine) -> AbstractContextManager[object]:
     file = engine.url.database
     if engine.dialect.name != "sqlite" or not file or file == ":memory:" or not Path(file).parent.is_dir():
         return nullcontext()  # a lock would make the folder, which may be a disk that is away
-    return FileLock(f"{file}.migrating.lock", mode=FOR_ONE_USER)
+    return FileLock(f"{file}.migrating.lock", timeout=MIGRATED_WITHIN_SEC, mode=FOR_ONE_USER)
 
 
 def _make_file(dialect: object, record: object, arguments: list[str], options: object) -> None:

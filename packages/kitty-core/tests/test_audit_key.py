@@ -1,6 +1,8 @@
 """The key of the audit chain, and the trail as the environment says."""
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,7 +11,6 @@ from kitty_core.audit.keys import audit_key, key_file
 from kitty_core.errors import ConfigurationError
 
 WITHIN_SEC = 100
-MAKES = "from kitty_core.audit.keys import audit_key\nprint(audit_key({}).hex())"
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +40,15 @@ def test_without_the_variable_a_key_is_made_once_for_this_user_alone():
     assert [file.name for file in key_file().parent.iterdir()] == ["audit.key"]
 
 
-def test_processes_that_begin_at_once_have_one_key(processes):
-    running = [processes(MAKES) for _ in range(4)]
-    assert len({process.communicate(timeout=WITHIN_SEC)[0] for process in running}) == 1
+def test_those_that_begin_at_once_have_one_key():
+    together = threading.Barrier(8)
+
+    def begin(_):
+        together.wait(WITHIN_SEC)
+        return audit_key({})
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(begin, range(8)))) == 1
 
 
 def test_a_key_that_others_may_read_or_that_is_torn_is_refused():

@@ -13,6 +13,7 @@ MIGRATES = """
 import sys
 from kitty_core.database import database_url, migrate, open_database
 engine = open_database(database_url({"DATABASE_URL": sys.argv[1]}, "audit"))
+print("ready", flush=True)
 sys.stdin.readline()
 migrate(engine, "kitty_core.audit.migrations", "audit")
 engine.dispose()
@@ -78,6 +79,7 @@ def test_migrations_begin_with_nothing_and_may_be_repeated(engine):
 def test_processes_that_migrate_at_once_do_it_once(engine, address, processes):
     name = address.render_as_string(hide_password=False)
     running = [processes(MIGRATES, name) for _ in range(3)]
+    assert [process.stdout.readline() for process in running] == [b"ready\n"] * 3
     for process in running:
         process.stdin.write(b"go\n")
         process.stdin.flush()

@@ -8,13 +8,13 @@ docs/check.py --write    refresh the generated parts of docs/configuration.md
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from kitty_core.settings import KittySettings
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -45,9 +45,9 @@ def unknown_commands() -> Iterator[str]:
 
 
 def unnamed_settings() -> Iterator[str]:
-    """Settings of the services that .env.example leaves out."""
+    """Settings that .env.example leaves out."""
     text = (ROOT / ".env.example").read_text()
-    for settings in map(_settings_of, ("coder_agent", "gateway", "broker")):
+    for settings in map(_settings_of, SETTINGS.values()):
         for name, field in settings.model_fields.items():
             variable = _variables(name, field.validation_alias)[0]
             if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
@@ -81,9 +81,9 @@ def tiers_table() -> str:
     return "\n".join(rows)
 
 
-def settings_table(service: str = "coder_agent") -> str:
-    """The table of a service's settings, from the class itself."""
-    settings = _settings_of(service)
+def settings_table(place: str) -> str:
+    """The table of some settings, from the class itself."""
+    settings = _settings_of(place)
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     lines = Path(sys.modules[settings.__module__].__file__ or "").read_text().split("\n")
     for name, field in settings.model_fields.items():
@@ -93,16 +93,20 @@ def settings_table(service: str = "coder_agent") -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings_table,
-    "gateway_settings": partial(settings_table, "gateway"),
-    "broker_settings": partial(settings_table, "broker"),
-    "tiers": tiers_table,
+SETTINGS = {
+    "settings": "coder_agent.settings:Settings",
+    "gateway_settings": "gateway.settings:Settings",
+    "broker_settings": "broker.settings:Settings",
+    "brain_settings": "brain.settings:Settings",
+    "audit": "kitty_core.audit.opening:AuditSettings",
 }
+"""The tables of settings, each with the class that it is made of."""
+TABLES = {"tiers": tiers_table} | {name: partial(settings_table, place) for name, place in SETTINGS.items()}
 
 
-def _settings_of(service: str) -> type[KittySettings]:
-    found: type[KittySettings] = import_module(f"{service}.settings").Settings
+def _settings_of(place: str) -> type[BaseModel]:
+    module, _, name = place.partition(":")
+    found: type[BaseModel] = getattr(import_module(module), name)
     return found
 
 

@@ -122,9 +122,11 @@ def test_a_client_that_goes_away_stops_the_model(start, path):
     brain, model, _ = start(Reply("It is a long story", hang_after=1))
 
     def leave():
-        with suppress(httpx.ReadTimeout), httpx.Client(trust_env=False, timeout=2) as client, client.stream(
-            "POST", brain.base_url + path, json={"prompt": "what is up"}, headers=brain.headers
-        ) as got:
+        with (
+            suppress(httpx.ReadTimeout),
+            httpx.Client(trust_env=False, timeout=2) as client,
+            client.stream("POST", brain.base_url + path, json={"prompt": "what is up"}, headers=brain.headers) as got,
+        ):
             for _ in got.iter_lines():
                 if model.hanging:
                     return

@@ -8,9 +8,13 @@ docs/check.py --write    refresh the generated parts of docs/configuration.md
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args, get_origin
+
+from kitty_core.settings import KittySettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -41,14 +45,13 @@ def unknown_commands() -> Iterator[str]:
 
 
 def unnamed_settings() -> Iterator[str]:
-    """Settings of the coder-agent that .env.example leaves out."""
-    from coder_agent.settings import Settings
-
+    """Settings of the services that .env.example leaves out."""
     text = (ROOT / ".env.example").read_text()
-    for name, field in Settings.model_fields.items():
-        variable = _variables(name, field.validation_alias)[0]
-        if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
-            yield f".env.example: {variable} is not named"
+    for settings in map(_settings_of, ("coder_agent", "brain")):
+        for name, field in settings.model_fields.items():
+            variable = _variables(name, field.validation_alias)[0]
+            if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
+                yield f".env.example: {variable} is not named"
 
 
 def misunderstood_request() -> Iterator[str]:
@@ -78,20 +81,28 @@ def tiers_table() -> str:
     return "\n".join(rows)
 
 
-def settings_table() -> str:
-    """The table of the coder-agent's settings, from the class itself."""
-    from coder_agent.settings import Settings
-
+def settings_table(service: str = "coder_agent") -> str:
+    """The table of a service's settings, from the class itself."""
+    settings = _settings_of(service)
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    lines = Path(sys.modules[Settings.__module__].__file__ or "").read_text().split("\n")
-    for name, field in Settings.model_fields.items():
+    lines = Path(sys.modules[settings.__module__].__file__ or "").read_text().split("\n")
+    for name, field in settings.model_fields.items():
         variables = " or ".join(f"`{variable}`" for variable in _variables(name, field.validation_alias))
         default = "" if field.default in (None, "") else str(field.default).lower()
         rows.append(f"| {variables} | {default} | {_docstring_below(lines, name)}{_allowed(field.annotation)} |")
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings_table, "tiers": tiers_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "brain_settings": partial(settings_table, "brain"),
+    "tiers": tiers_table,
+}
+
+
+def _settings_of(service: str) -> type[KittySettings]:
+    found: type[KittySettings] = import_module(f"{service}.settings").Settings
+    return found
 
 
 def _variables(field: str, alias: object) -> list[str]:

@@ -1,5 +1,6 @@
 """What the brain's tests share."""
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,7 +13,7 @@ from kitty_llm.testing import ScriptedModel
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., tuple[RunningBrain, ScriptedModel, ScriptedGateway]]]:
-    """start(script, gateway={…}, model={…}, **fields of Settings) -> brain, model, gateway (and F16 where it is given)."""
+    """start(script, gateway={…}, model={…}, **fields of Settings) -> brain, model, gateway (and F16, if given)."""
     with ExitStack() as stack:
 
         def start(
@@ -26,3 +27,11 @@ def start() -> Iterator[Callable[..., tuple[RunningBrain, ScriptedModel, Scripte
             return (brain, scripted, door) if other is None else (brain, scripted, door, other)
 
         yield start
+
+
+@pytest.fixture
+def refused_url() -> str:
+    """An address that refuses connections."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"

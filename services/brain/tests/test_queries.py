@@ -289,6 +289,13 @@ def test_a_named_tool_that_there_is_not_runs_nothing(start):
     assert not model.generations
 
 
+def test_a_module_that_is_to_be_used_is_not_taken_for_a_tool(start):
+    brain, _, gateway = start("unused", gateway=WRITES)
+    said = "use numpy.linalg to write a function that inverts a matrix"
+    brain.query(said)
+    assert sent_request(gateway) == said
+
+
 def test_a_follow_up_goes_to_the_tool_with_the_same_conversation(start):
     brain, _, gateway = start("unused", gateway=WRITES)
     brain.query("Write a function f that adds.", conversationId="c1")

@@ -30,7 +30,7 @@ class Kind:
     name: str
     module: str
     port_variable: str
-    base_variable: str | None
+    base_variable: str
     default_port: int
 
 
@@ -38,7 +38,7 @@ KINDS = (
     Kind("broker", "broker.main", "BROKER_PORT", "BROKER_BASE", 8777),
     Kind("coder-agent", "coder_agent.main", "CODER_PORT", "CODER_AGENT_BASE", 8092),
     Kind("brain", "brain.main", "BRAIN_PORT", "BRAIN_BASE", 8000),
-    Kind("gateway", "gateway.main", "GATEWAY_PORT", "KITTY_API_BASE", 8080),
+    Kind("gateway", "gateway.main", "GATEWAY_PORT", "GATEWAY_BASE", 8080),
 )
 
 
@@ -118,9 +118,7 @@ def plan_programs(env: Mapping[str, str], token: str, kinds: Sequence[Kind] = KI
         same = [other for other in ports if ports[other] == ports[kind.name]]
         if len(same) > 1:
             raise NotConfigured(f"{' and '.join(same)} are both to listen on port {ports[kind.name]}.")
-    addresses = {
-        kind.base_variable: f"http://{LOOPBACK}:{ports[kind.name]}" for kind in kinds if kind.base_variable is not None
-    }
+    addresses = {kind.base_variable: f"http://{LOOPBACK}:{ports[kind.name]}" for kind in kinds}
     shared = {**env, **addresses, "KITTY_SERVICE_TOKEN": token, "KITTY_BIND": LOOPBACK}
     shared.pop("KITTY_IDLE_STOP_SEC", None)
     return tuple(

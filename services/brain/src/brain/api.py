@@ -161,6 +161,7 @@ def _asked(body: Query, request: Request) -> Asked:
         caller=_caller(body, request),
         conversation_id=body.conversation_id or uuid4().hex,
         tool=directive.tool if mode != "off" else None,
+        is_ordered=bool(directive.uses_agent),
         tool_mode=mode,
         role=role,
         verbosity=body.verbosity,

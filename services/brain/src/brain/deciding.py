@@ -8,6 +8,7 @@ rules ─┬─ coding ───────────────────
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from brain.asking import Opinion, ask_route
@@ -29,8 +30,10 @@ async def decide(state: BrainState, means: Means) -> BrainState:
     question = state["question"]
     if question.tool_mode == "off":
         return _routed(state, means, BrainState(next="answer"), "plain", ("tools are off",))
-    if question.tool is not None:
+    if question.tool is not None and _is_meant(question, question.tool):
         return _routed(state, means, _named(question, question.tool), "named", (question.tool,))
+    question = replace(question, request=question.request if question.tool is None else question.text, tool=None)
+    state = BrainState(**{**state, "question": question})
     ruled = route(question.request, last_turn_was_coding=question.last_turn_was_coding)
     if ruled.kind != "unsure":
         update = _coding(question) if ruled.kind == "coding" else _talk(question)
@@ -38,6 +41,11 @@ async def decide(state: BrainState, means: Means) -> BrainState:
         return _routed(state, means, update, ruled.kind, ruled.cues)
     opinion = await ask_route(means, question.request)
     return _routed(state, means, _by_opinion(question, opinion), *_told(ruled, opinion))
+
+
+def _is_meant(question: Question, name: str) -> bool:
+    """Not every name with a dot after "use" is one of ours; after `/agent on` it has to be."""
+    return question.is_ordered or question.offers.find(name) is not None or question.no_tools_because is not None
 
 
 def _by_opinion(question: Question, opinion: Opinion) -> BrainState:
@@ -56,6 +64,7 @@ def _told(ruled: Route, opinion: Opinion) -> tuple[str, tuple[str, ...]]:
 
 
 def _routed(state: BrainState, means: Means, update: BrainState, kind: str, why: Sequence[str]) -> BrainState:
+    update["question"] = state["question"]
     update.setdefault("tier", "rules")
     update.setdefault("confidence", 1.0)
     means.emit({"type": "routing", "route": kind, "tier": update["tier"], "confidence": update["confidence"]})

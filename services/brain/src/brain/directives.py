@@ -12,7 +12,7 @@ SLASH = re.compile(
     re.IGNORECASE,
 )
 CALL = re.compile(
-    r"\s*(?:please\s+)?(?:call|use|run|invoke)\s+(?:the\s+tool\s+)?`?(?P<tool>[a-z]\w*(?:\.\w+)+|[a-z]+(?:_\w+)+)`?",
+    r"\s*(?:please\s+)?(?:call|use|run|invoke)\s+(?:the\s+tool\s+)?`?(?P<tool>[a-z]\w+(?:\.\w{2,})+|[a-z]+(?:_\w+)+)`?",
     re.IGNORECASE | re.ASCII,
 )
 LEAD = re.compile(r"(?:[ \t]+[\w']+){0,6}[ \t]*:(?:[ \t]|(?=\n)|(?=\S))")

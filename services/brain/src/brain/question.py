@@ -22,6 +22,8 @@ class Question:
     conversation_id: str
     tool: str | None = None
     """The tool a directive names."""
+    is_ordered: bool = False
+    """The message begins with `/agent on`."""
     tool_mode: ToolMode = "auto"
     role: Role | None = None
     """The role that has to answer; None: the usual one."""

@@ -171,8 +171,9 @@ class RunningBrain:
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         """POST any JSON body."""
-        sent = {**self.headers, **headers}
-        return httpx.post(f"{self.base_url}{path}", json=body, headers=sent, timeout=60, trust_env=False)
+        sent = {**self.headers, "content-type": "application/json", **headers}
+        content = json.dumps(body).encode()
+        return httpx.post(f"{self.base_url}{path}", content=content, headers=sent, timeout=60, trust_env=False)
 
     def get(self, path: str) -> httpx.Response:
         """GET a path."""

@@ -10,11 +10,12 @@ class SpokenStream:
     def __init__(self) -> None:
         self._held = ""
         self._is_open = True
+        self._skips_space = False
 
     def feed(self, piece: str) -> str:
         """The part that is no thought."""
         if not self._is_open:
-            return piece
+            return self._shown(piece)
         self._held += piece
         begun = self._held.lstrip()
         if begun.startswith(MARKS):
@@ -31,7 +32,16 @@ class SpokenStream:
 
     def _after_the_thought(self) -> str:
         ends = [self._held.find(end) + len(end) for end in ENDS if end in self._held]
-        return self._release(self._held[min(ends) :].lstrip()) if ends else ""
+        if not ends:
+            return ""
+        self._skips_space = True
+        return self._release(self._shown(self._held[min(ends) :]))
+
+    def _shown(self, text: str) -> str:
+        """Without the space between a thought and the answer."""
+        text = text.lstrip() if self._skips_space else text
+        self._skips_space = self._skips_space and not text
+        return text
 
     def _release(self, text: str) -> str:
         self._is_open = False

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import uvicorn
 from fastapi import FastAPI
 
 from brain.api import create_router
@@ -24,6 +23,7 @@ from kitty_core.errors import ConfigurationError
 from kitty_core.logs import configure_logs
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
 from kitty_core.service_token import service_token
+from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
 from kitty_models.errors import ModelsError
 
@@ -66,15 +66,7 @@ def create_app(settings: Settings, env: Mapping[str, str] | None = None) -> Fast
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.kitty_bind,
-        port=settings.brain_port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=3,
-    )
-    await uvicorn.Server(config).serve()
+    await server_for(create_app(settings), settings.kitty_bind, settings.brain_port).serve()
 
 
 def main() -> None:

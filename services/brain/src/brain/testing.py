@@ -6,25 +6,21 @@ with ScriptedGateway() as gateway, ScriptedModel("hello").threaded() as model:
 """
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from brain.main import create_app
 from brain.settings import Settings
+from kitty_core.serving import listening
 
-START_WITHIN_SEC = 30.0
 TOKEN = "the-token-of-the-tests"
 
 Answer = tuple[int, Any]
@@ -103,7 +99,7 @@ class ScriptedGateway:
             Route("/api/tools/{name}", self._call, methods=["POST"]),
             Route("/api/confirmations/{id}", self._reply, methods=["POST"]),
         ]
-        self.base_url = self._stack.enter_context(serving(Starlette(routes=routes)))
+        self.base_url = self._stack.enter_context(listening(Starlette(routes=routes)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -192,28 +188,5 @@ def running_brain(
     """
     servers = {"LLAMACPP_F16_BASE": model_url, "LLAMACPP_Q4_BASE": model_url, **(env or {})}
     own = Settings(_env_file=None, **{"kitty_service_token": TOKEN, "gateway_base": gateway_url, **settings})
-    with serving(create_app(own, servers)) as base_url:
+    with listening(create_app(own, servers)) as base_url:
         yield RunningBrain(base_url)
-
-
-@contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """The address of `app`, served on a free port by a thread until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{_port(server, thread)}"
-    finally:
-        server.should_exit = True
-        thread.join(START_WITHIN_SEC)
-
-
-def _port(server: uvicorn.Server, thread: threading.Thread) -> int:
-    until = time.monotonic() + START_WITHIN_SEC
-    while not server.started:
-        if time.monotonic() > until or not thread.is_alive():
-            raise RuntimeError("The service did not start.")
-        time.sleep(0.01)
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -41,6 +40,7 @@ from kitty_core.logs import configure_logs
 from kitty_core.registry import LiveRegistry, install_reload_signal
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
 from kitty_core.service_token import service_token
+from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
 
 log = structlog.get_logger()
@@ -149,20 +149,9 @@ async def _sweep(replies: Replies, audit: SpooledAuditLog) -> None:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the registry again."""
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.kitty_bind,
-            port=settings.gateway_port,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,  # the address that failures are counted by is the connection's own
-            timeout_graceful_shutdown=3,
-        )
-    )
     take_off = install_reload_signal(asyncio.get_running_loop(), app.state.live)
     try:
-        await server.serve()
+        await server_for(app, settings.kitty_bind, settings.gateway_port).serve()
     finally:
         take_off()
 

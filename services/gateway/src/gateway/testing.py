@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import ASGIApp
 
 from gateway.key_store import KeyStore, Role
 from gateway.main import create_app
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog
+from kitty_core.serving import listening
 from kitty_core.testing import MemoryAuditLog
 
-START_WITHIN_SEC = 30.0
 TOKEN = "the-service-token-of-the-tests"
 
 
@@ -33,30 +31,6 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.01)
-
-
-@contextmanager
-def listening(app: ASGIApp) -> Iterator[str]:
-    """Serve `app` until the block ends; yields its base URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{_port(server, thread)}"
-    finally:
-        server.should_exit = True
-        thread.join(START_WITHIN_SEC)
-
-
-def _port(server: uvicorn.Server, thread: threading.Thread) -> int:
-    until = time.monotonic() + START_WITHIN_SEC
-    while not server.started:
-        if time.monotonic() > until or not thread.is_alive():
-            raise RuntimeError("The server did not start.")
-        time.sleep(0.005)
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port
 
 
 @dataclass(frozen=True)

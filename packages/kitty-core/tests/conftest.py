@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
-from uuid import uuid4
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import URL, Engine, text
@@ -50,18 +49,27 @@ def own_postgres() -> Iterator[Any]:
     yield from serving()
 
 
+@pytest.fixture
+def postgres_address(postgres: Any) -> URL:
+    """The session's server, with nothing in its database."""
+    url = database_url({"DATABASE_URL": postgres.get_uri()}, "audit")
+    admin = open_database(url)
+    with admin.begin() as connection:
+        # A process that a test has killed may have left its connection, and a lock with it.
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
+        connection.execute(text(f"{others} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    admin.dispose()
+    return url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
-    """An empty database of its own."""
-    if request.param == "sqlite":
-        return database_url({"DATABASE_URL": f"sqlite:///{tmp_path / 'audit.sqlite3'}"}, "audit")
-    server = request.getfixturevalue("postgres")
-    name = f"d{uuid4().hex}"
-    admin = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))
-    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return database_url({"DATABASE_URL": server.get_uri()}, "audit").set(database=name)
+    """An empty database."""
+    if request.param == "postgres":
+        return cast("URL", request.getfixturevalue("postgres_address"))
+    return database_url({"DATABASE_URL": f"sqlite:///{tmp_path / 'audit.sqlite3'}"}, "audit")
 
 
 @dataclass

@@ -289,14 +289,13 @@ def test_a_sqlite_file_that_another_program_holds_too_long_costs_no_row(tmp_path
     audit.close()
 
 
-def test_a_postgresql_lock_that_is_held_too_long_costs_no_row(postgres, tmp_path, make_invocation):
+def test_a_postgresql_lock_that_is_held_too_long_costs_no_row(postgres_address, tmp_path, make_invocation):
     from sqlalchemy import text
 
     from kitty_core.audit import SqlAuditLog
-    from kitty_core.database import database_url, open_database
+    from kitty_core.database import open_database
 
-    url = database_url({"DATABASE_URL": postgres.get_uri()}, "audit")
-    engine = open_database(url, lock_within_sec=0.1)
+    engine = open_database(postgres_address, lock_within_sec=0.1)
     audit = spooled(SqlAuditLog(engine, b"k" * 32, tmp_path / "head.json"), tmp_path)
     audit.append(make_invocation(request_id="0"))
     with engine.begin() as holder:

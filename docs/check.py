@@ -8,13 +8,12 @@ docs/check.py --write    refresh the generated parts of docs/configuration.md
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from kitty_core.settings import KittySettings
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -45,9 +44,9 @@ def unknown_commands() -> Iterator[str]:
 
 
 def unnamed_settings() -> Iterator[str]:
-    """Settings of the services that .env.example leaves out."""
+    """Settings that .env.example leaves out."""
     text = (ROOT / ".env.example").read_text()
-    for settings in map(_settings_of, ("coder_agent", "gateway", "broker")):
+    for settings in _all_settings().values():
         for name, field in settings.model_fields.items():
             variable = _variables(name, field.validation_alias)[0]
             if not re.search(rf"^#?{variable}=", text, re.MULTILINE):
@@ -81,29 +80,36 @@ def tiers_table() -> str:
     return "\n".join(rows)
 
 
-def settings_table(service: str = "coder_agent") -> str:
-    """The table of a service's settings, from the class itself."""
-    settings = _settings_of(service)
+def _all_settings() -> dict[str, type[BaseModel]]:
+    """By the name of their table."""
+    import broker.settings
+    import coder_agent.settings
+    import gateway.settings
+    from kitty_core.audit.opening import AuditSettings
+
+    return {
+        "settings": coder_agent.settings.Settings,
+        "gateway_settings": gateway.settings.Settings,
+        "broker_settings": broker.settings.Settings,
+        "audit": AuditSettings,
+    }
+
+
+def settings_table(which: str) -> str:
+    """The table of some settings, from the class itself."""
+    settings = _all_settings()[which]
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     lines = Path(sys.modules[settings.__module__].__file__ or "").read_text().split("\n")
     for name, field in settings.model_fields.items():
         variables = " or ".join(f"`{variable}`" for variable in _variables(name, field.validation_alias))
-        default = "" if field.default in (None, "") else str(field.default).lower()
+        default = "" if field.default in (None, "") else str(field.default)
+        default = default.lower() if isinstance(field.default, bool) else default
         rows.append(f"| {variables} | {default} | {_docstring_below(lines, name)}{_allowed(field.annotation)} |")
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings_table,
-    "gateway_settings": partial(settings_table, "gateway"),
-    "broker_settings": partial(settings_table, "broker"),
-    "tiers": tiers_table,
-}
-
-
-def _settings_of(service: str) -> type[KittySettings]:
-    found: type[KittySettings] = import_module(f"{service}.settings").Settings
-    return found
+SETTINGS_TABLES = ("settings", "gateway_settings", "broker_settings", "audit")
+TABLES = {"tiers": tiers_table} | {name: partial(settings_table, name) for name in SETTINGS_TABLES}
 
 
 def _variables(field: str, alias: object) -> list[str]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 from uuid import uuid4
 
@@ -72,7 +73,7 @@ class Trail:
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.engine = open_database(self.url)
+        self.engine = open_database(self.url, lock_within_sec=WITHIN_SEC)
         self.log = self.opened()
 
     @property
@@ -145,7 +146,7 @@ def processes() -> Iterator[Any]:
 
     def start(program: str, *arguments: object) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", program, *map(str, arguments)]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        started.append(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE))
         return started[-1]
 
     yield start

@@ -280,10 +280,11 @@ def test_a_changed_or_missing_head_file_is_found(trail):
     trail.write(2)
     file = trail.folder / "head.json"
     whole = file.read_text()
-    file.write_text(whole.replace('"count": 2', '"count": 1'))
-    assert "head file" in trail.log.verify().broken.text
+    older = Head(1, trail.column("row_hash")[0])
+    file.write_text(json.dumps(older.as_dict() | {"mac": head_mac(b"o" * 32, older)}))
+    assert "head file cannot be believed" in trail.log.verify().broken.text
     file.write_text("{")
-    assert "head file" in trail.log.verify().broken.text
+    assert "head file cannot be believed" in trail.log.verify().broken.text
     file.unlink()
     assert trail.log.verify().broken.kind == "head_missing"
     file.write_text(whole)
@@ -331,10 +332,11 @@ def test_a_long_chain_is_read_in_batches(trail):
 def test_a_prompt_is_kept_only_when_wanted_can_be_erased_and_not_changed(trail, make_invocation):
     asked, unasked = make_invocation(), make_invocation()
     trail.log.append(unasked, "write fib")
-    trail.opened(store_prompts=True).append(asked, "write fib")
+    trail.opened(store_prompts=True).append(asked, "write\nfib\x00\ud800")
     with trail.engine.connect() as connection:
         kept = connection.execute(text("SELECT id, prompt FROM invocation_prompts")).all()
-    assert kept == [(asked.id, "write fib")]
+    assert kept == [(asked.id, "write\nfib\ufffd\ufffd")]
+    assert trail.log.verify().whole
     with pytest.raises(IntegrityError), trail.engine.begin() as connection:
         connection.execute(text("UPDATE invocation_prompts SET prompt = 'x'"))
     with trail.engine.begin() as connection:

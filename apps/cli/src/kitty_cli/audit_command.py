@@ -2,8 +2,9 @@
 it becomes that program (`kitty_core.audit`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,10 +26,8 @@ def list_entries(
     as_json: Json = False,
 ) -> None:
     """The newest rows, newest first."""
-    from kitty_cli.evaluating import become, options_in_words
-
-    options: dict[str, object] = {"--tool": tool, "--user": user, "--since": since, "--limit": limit, "--json": as_json}
-    become(PROGRAM, ["list", *options_in_words(options)])
+    named = {"--tool": tool, "--user": user, "--since": since, "--limit": limit}
+    _become("list", *_joined(named), *(["--json"] if as_json else []))
 
 
 @audit_app.command()
@@ -39,9 +38,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Whether the chain is whole. Exit status 0: it is; 1: a row was changed, removed, moved or cut off."""
-    from kitty_cli.evaluating import become, options_in_words
-
-    become(PROGRAM, ["verify", *options_in_words({"--file": file, "--json": as_json})])
+    _become("verify", *_joined({"--file": file}), *(["--json"] if as_json else []))
 
 
 @audit_app.command()
@@ -49,6 +46,15 @@ def export(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where to; else to stdout.")] = None,
 ) -> None:
     """All rows as JSON lines, which someone with the key can verify elsewhere."""
+    _become("export", *([] if file is None else ["--", str(file)]))
+
+
+def _joined(options: Mapping[str, object]) -> list[str]:
+    """`--name=value`, so that a value may begin with a dash; those without a value are left out."""
+    return [f"{name}={value}" for name, value in options.items() if value is not None]
+
+
+def _become(*words: str) -> NoReturn:
     from kitty_cli.evaluating import become
 
-    become(PROGRAM, ["export", *([] if file is None else ["--", str(file)])])
+    become(PROGRAM, words)

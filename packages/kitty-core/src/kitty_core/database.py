@@ -17,6 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError
@@ -28,6 +29,7 @@ POSTGRES = "postgresql+psycopg"
 DRIVERS = {"sqlite": "sqlite", "postgres": POSTGRES, "postgresql": POSTGRES, POSTGRES: POSTGRES}
 LOCK_WITHIN_SEC = 5.0
 CONNECT_WITHIN_SEC = 5
+MIGRATED_WITHIN_SEC = 60
 READS_ONLY = "kitty_reads_only"
 ALEMBIC = threading.Lock()
 """`alembic.op` stands for one connection of the whole process."""
@@ -90,6 +92,10 @@ def migrate(engine: Engine, migrations: str, owner: str) -> None:
 
     All of it happens in one transaction, or nothing. Several processes may call it at once. The table
     `alembic_{owner}` says how far a database is.
+
+    Raises:
+        ConfigurationError: a newer program has made these tables.
+        sqlalchemy.exc.DBAPIError, TimeoutError: not now.
     """
     with _alone(engine), as_file(files(migrations)) as folder, engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -101,8 +107,11 @@ def _upgrade(connection: Connection, folder: Path, owner: str) -> None:
     script = ScriptDirectory(folder, version_locations=[folder])
 
     def steps(current: tuple[str, ...], context: MigrationContext) -> list[MigrationStep]:
-        wanted = script.iterate_revisions("head", current, implicit_base=True)
-        return [MigrationStep.upgrade_from_script(script.revision_map, revision) for revision in reversed(list(wanted))]
+        try:
+            wanted = list(script.iterate_revisions("head", current, implicit_base=True))
+        except RevisionError as error:
+            raise ConfigurationError(f"The tables of {owner!r} are newer than this program: {error}") from error
+        return [MigrationStep.upgrade_from_script(script.revision_map, revision) for revision in reversed(wanted)]
 
     context = MigrationContext.configure(connection, opts={"version_table": f"alembic_{owner}", "fn": steps})
     with ALEMBIC, Operations.context(context):
@@ -114,7 +123,7 @@ def _alone(engine: Engine) -> AbstractContextManager[object]:
     file = engine.url.database
     if engine.dialect.name != "sqlite" or not file or file == ":memory:" or not Path(file).parent.is_dir():
         return nullcontext()  # a lock would make the folder, which may be a disk that is away
-    return FileLock(f"{file}.migrating.lock", mode=FOR_ONE_USER)
+    return FileLock(f"{file}.migrating.lock", timeout=MIGRATED_WITHIN_SEC, mode=FOR_ONE_USER)
 
 
 def _make_file(dialect: object, record: object, arguments: list[str], options: object) -> None:

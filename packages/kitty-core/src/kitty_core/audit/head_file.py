@@ -13,6 +13,8 @@ from filelock import FileLock
 from kitty_core.audit.chain import Head, head_mac, is_own
 from kitty_core.state import FOR_ONE_USER, write_durably
 
+LOCK_WITHIN_SEC = 5.0
+
 
 @dataclass(frozen=True)
 class HeadFile:
@@ -43,7 +45,7 @@ class HeadFile:
 
     def advance(self, head: Head) -> None:
         """Writes `head` unless another process has written a later one. Raises: OSError, ValueError as `read`."""
-        with FileLock(f"{self.path}.lock", mode=FOR_ONE_USER):
+        with FileLock(f"{self.path}.lock", timeout=LOCK_WITHIN_SEC, mode=FOR_ONE_USER):
             now = self.read()
             if now is None or now.count < head.count:
                 text = json.dumps(head.as_dict() | {"mac": head_mac(self.key, head)})

@@ -15,7 +15,8 @@ MOST_CHARACTERS = 500
 MOST = 2**31 - 1
 ID = re.compile("[0-9a-f]{32}")
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-"""Control characters, ends of lines, and halves of surrogate pairs, which no database takes."""
+"""Control characters, ends of lines, and halves of surrogate pairs."""
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ def clean(text: str, most: int = MOST_CHARACTERS) -> str:
     """`text` on one line, without what a terminal would obey, at most `most` characters."""
     plain = UNPRINTABLE.sub(" ", text)
     return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """`text` with U+FFFD for what no database takes: NUL, and halves of surrogate pairs."""
+    return UNSTORABLE.sub("\ufffd", text)
 
 
 def arguments_sha256(arguments: object) -> str:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from kitty_core.audit.chain import EMPTY, Head, Verification, chained, head_mac, is_own, key_id, prompt_mac
 from kitty_core.audit.head_file import HeadFile
 from kitty_core.audit.port import AuditHeadRefused, AuditRowRefused, AuditUnavailable
-from kitty_core.audit.records import Entry, Invocation, in_utc
+from kitty_core.audit.records import Entry, Invocation, in_utc, storable
 from kitty_core.audit.table import MIGRATIONS, OWNER, as_entry, audit_head, invocation_prompts, tool_invocations
 from kitty_core.audit.verification import verify
 from kitty_core.database import migrate, reading
@@ -77,8 +77,7 @@ class SqlAuditLog:
             agrees = self._file_agrees(connection, before)
             after = self._write(connection, before, invocation)
             if prompt is not None and self._store_prompts:
-                kept = {"id": invocation.id, "prompt": prompt, "mac": prompt_mac(self._key, invocation.id, prompt)}
-                connection.execute(invocation_prompts.insert(), kept)
+                self._keep(connection, invocation.id, storable(prompt))
         if agrees:
             self._advance(after)
 
@@ -134,6 +133,10 @@ class SqlAuditLog:
         moved = after.as_dict() | {"mac": head_mac(self._key, after), "key_id": key_id(self._key)}
         connection.execute(update(audit_head).values(moved))
         return after
+
+    def _keep(self, connection: Connection, id: str, prompt: str) -> None:
+        kept = {"id": id, "prompt": prompt, "mac": prompt_mac(self._key, id, prompt)}
+        connection.execute(invocation_prompts.insert(), kept)
 
     def _file_agrees(self, connection: Connection, before: Head) -> bool:
         """Whether what the file names is in the chain. While the head is locked no honest file can be ahead of it."""

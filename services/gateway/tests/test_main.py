@@ -84,6 +84,14 @@ def test_off_loopback_without_a_key_it_does_not_start_and_says_how_to_make_one(e
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("HAZARD_CONFIRMATION_PHRASE", "no"), ("HAZARD_SIGNING_KEY", "short"), ("GATEWAY_PORT", "x")]
+)
+def test_a_setting_that_cannot_work_keeps_it_from_starting(env, name, value):
+    done = run("gateway.main", {**env, name: value})
+    assert (done.returncode, name in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
     ("registry", "place"),
     [
         ("tools:\n  a.b: {methd: GET, url: http://x/y}\n", "registry.yaml:2"),

@@ -35,6 +35,7 @@ from gateway.routes import audit as audit_routes
 from gateway.routes import coding, confirmations, health, query, tools
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
+from kitty_core.confirmation import LEAST_KEY_BYTES, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.logs import configure_logs
 from kitty_core.registry import LiveRegistry, install_reload_signal
@@ -64,6 +65,7 @@ def create_app(
         ConfigurationError: a setting or a line of the registry is wrong, or a key is needed and there is none.
     """
     env = environment() if env is None else env
+    _check_words(settings)
     token = service_token(settings.kitty_service_token)
     engine, keys = open_keys(env, clock)
     _check_access(settings, keys)
@@ -120,6 +122,16 @@ def create_app(
     app.state.live = live
     app.state.keys = keys
     return app
+
+
+def _check_words(settings: Settings) -> None:
+    phrase, key = settings.hazard_confirmation_phrase, settings.hazard_signing_key
+    if read_reply(phrase, phrase) != "confirm":
+        raise ConfigurationError(
+            f"HAZARD_CONFIRMATION_PHRASE={phrase!r} can confirm nothing: it is a word that cancels."
+        )
+    if key and len(key.encode()) < LEAST_KEY_BYTES:
+        raise ConfigurationError(f"HAZARD_SIGNING_KEY: needs {LEAST_KEY_BYTES} bytes or more.")
 
 
 def _check_access(settings: Settings, keys: KeyStore) -> None:

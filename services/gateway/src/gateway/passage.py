@@ -48,17 +48,10 @@ class Passage:
         held: what has to be closed when it is over: the service's request.
         until: the loop's time at which it is broken off.
         on_end: told once, with what the row says.
-        wants_end: whether the service owes a last event, `complete` or `error`.
     """
 
     def __init__(
-        self,
-        response: httpx.Response,
-        held: AsyncExitStack,
-        until: float,
-        on_end: Callable[[Facts], Awaitable[None]],
-        *,
-        wants_end: bool = True,
+        self, response: httpx.Response, held: AsyncExitStack, until: float, on_end: Callable[[Facts], Awaitable[None]]
     ) -> None:
         self.status_code = response.status_code
         self.headers = passed_on(response.headers.multi_items())
@@ -66,7 +59,6 @@ class Passage:
         self._held = held
         self._until = until
         self._on_end = on_end
-        self._wants_end = wants_end
         self._watch = FrameWatch()
         self._broken = "client_disconnected"
         self._is_closed = False
@@ -89,7 +81,7 @@ class Passage:
                 break
             self._watch.feed(chunk)
             yield chunk
-        if not self._watch.has_ended and (self._wants_end or self._broken != "stream_broken"):
+        if not self._watch.has_ended:
             yield self._last_words()
 
     async def close(self) -> None:

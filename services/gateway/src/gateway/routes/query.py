@@ -122,7 +122,7 @@ async def _relayed(
             opening = _opened(held, upstreams.open("POST", url, headers, json.dumps(body).encode()), until)
             response, content = await unless_gone(opening, gone_from(request))
             if content is None:
-                return Passing(Passage(response, held.pop_all(), until, _no_row, wants_end=False))
+                return Passing(Passage(response, held.pop_all(), until, _no_row))
             return JsonResponse(json.loads(content), status_code=response.status_code)
         except TimeoutError:
             raise ServiceIsTooSlow("brain did not answer in time.", service="brain") from None

@@ -1,0 +1,59 @@
+"""The shipped registry and list of commands: a real gateway in front of a real broker and a real coder-agent."""
+
+from pathlib import Path
+
+from broker.testing import TOKEN, running_broker
+from coder_agent.testing import running_agent
+from gateway.testing import running_gateway
+from kitty_llm.testing import ScriptedModel
+from kitty_sandbox import Cell
+from kitty_sandbox.testing import ScriptedSandbox, every, make_result
+
+CONFIG = Path(__file__).parents[2] / "config"
+RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
+ASK = {"request": "Write add(a, b). add(1, 2) == 3", "tier": "fast"}
+
+
+def test_a_command_of_the_broker_runs_through_the_door_and_a_dangerous_one_waits(tmp_path):
+    registry = (CONFIG / "tool_registry.yaml").read_text()
+    with (
+        running_broker(broker_allow_list=str(CONFIG / "commands.yaml")) as broker,
+        running_gateway(tmp_path, registry, broker_base=broker.base_url, kitty_service_token=TOKEN) as gateway,
+    ):
+        call = {"arguments": {"command": "disk.usage"}}
+        answer = gateway.post("/api/tools/broker_run", call).json()
+        assert (answer["tool"], answer["decision"], answer["status"]) == ("broker.run", "allowed", "ok")
+        assert answer["result"]["exit_code"] == 0
+        assert gateway.post("/api/tools/broker.run", {"arguments": {"command": "no.such"}}).status_code == 404
+        danger = gateway.post("/api/tools/broker.run", {"arguments": {"command": "pytest.run"}})
+        assert (danger.status_code, danger.json()["hazardClass"]) == (202, "high")
+        rows = [(row["decision"], row["status"], row["hazard_class"], row["error"]) for row in gateway.rows()]
+        assert rows == [
+            ("allowed", "ok", "none", None),
+            ("blocked", None, "high", "unknown_command"),
+            ("blocked", None, "high", "needs_confirmation"),
+        ]
+
+
+def test_the_coder_agent_answers_through_the_gateway_as_it_does_itself(tmp_path):
+    registry = (CONFIG / "tool_registry.yaml").read_text()
+    sandbox = ScriptedSandbox(*[make_result("failed")] * 8, rows=every(Cell("passed")))
+    with (
+        ScriptedModel(RIGHT).threaded() as model,
+        running_agent(model.base_url, sandbox=sandbox) as agent,
+        running_gateway(tmp_path, registry, coder_agent_base=agent.base_url) as gateway,
+    ):
+        answer = gateway.post("/api/coding/generate", ASK, **{"x-request-id": "r1"})
+        assert (answer.status_code, answer.json()["request_id"]) == (200, "r1")
+        assert "def add" in answer.json()["code"]
+        text = gateway.post("/api/coding/stream", ASK).text
+        assert '"type":"started"' in text
+        assert text.rstrip().split("\n\n")[-1].startswith('data: {"type":"complete"')
+        for row, body in zip(gateway.rows(), (answer.json(), None), strict=True):
+            assert (row["tool"], row["decision"], row["status"]) == ("coding.generate", "allowed", "failed")
+            assert row["verdict"] == answer.json()["verdict"]
+            assert row["code_sha256"] == answer.json()["code_sha256"]
+            assert body is None or row["job_id"] == body["job_id"]
+        refused = gateway.post("/api/coding/generate", {**ASK, "allow_network": True})
+        assert (refused.status_code, refused.json()["code"]) == (403, "network_refused")
+        assert gateway.rows()[2]["error"] == "network_refused"

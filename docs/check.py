@@ -88,7 +88,7 @@ def settings_table(place: str) -> str:
     lines = Path(sys.modules[settings.__module__].__file__ or "").read_text().split("\n")
     for name, field in settings.model_fields.items():
         variables = " or ".join(f"`{variable}`" for variable in _variables(name, field.validation_alias))
-        default = "" if field.default in (None, "") else str(field.default).lower()
+        default = "" if field.default in (None, "") else _as_typed(field.default)
         rows.append(f"| {variables} | {default} | {_docstring_below(lines, name)}{_allowed(field.annotation)} |")
     return "\n".join(rows)
 
@@ -112,6 +112,10 @@ def _settings_of(place: str) -> type[BaseModel]:
 
 def _variables(field: str, alias: object) -> list[str]:
     return [str(choice) for choice in getattr(alias, "choices", [field.upper()])]
+
+
+def _as_typed(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _allowed(annotation: object) -> str:

@@ -107,7 +107,7 @@ def test_without_the_gateway_talk_is_answered_and_a_wish_for_code_is_an_error(re
 
 
 def test_health_and_models_are_told(start):
-    brain, model, _ = start("unused")
+    brain, model, gateway = start("unused")
     health = brain.get("/healthz").json()
     assert (health["status"], health["gateway"]) == ("ok", "ok")
     assert health["llm_servers"] == {"q4": "ok", "f16": "ok", "coder": "ok"}
@@ -115,6 +115,7 @@ def test_health_and_models_are_told(start):
     assert [entry["tier"] for entry in listed["models"]] == ["q4", "f16", "coder"]
     assert listed["models"][0]["base_url"] == model.base_url
     assert not model.generations
+    assert not gateway.requests  # its health asks for ours: asking back would never end
 
 
 @pytest.mark.parametrize("path", ["/api/query", "/api/query/stream"])

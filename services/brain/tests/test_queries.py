@@ -407,4 +407,5 @@ def test_a_call_that_needs_a_person_is_not_made_and_said_so(start):
     assert (body["requiresConfirmation"], body["pendingTool"]) == (True, "coding.generate")
     assert (body["hazardClass"], body["pendingId"]) == ("high", "0" * 32)
     assert "confirm" in body["result"]["output"]
+    assert body["routing"]["metadata"]["tools_used"] == []
     assert len(gateway.invocations) == 1

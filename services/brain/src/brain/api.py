@@ -140,7 +140,7 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
     @router.get("/healthz", responses={200: {"model": Health}}, response_class=Response)
     async def healthz() -> Response:
         """How the service is, in under a second, with everything else down too. Nothing is generated."""
-        servers, has_gateway = await asyncio.gather(models.health(), door.answers())
+        servers, has_gateway = await asyncio.gather(models.health(), door.is_there())
         has_model = any(state in {"ok", "loading"} for state in servers.values())
         status = "ok" if has_model and has_gateway else "degraded" if has_model else "error"
         gateway = "ok" if has_gateway else "down"

@@ -7,6 +7,7 @@ reply   POST /api/confirmations/{id}    a person's whole message, to the call th
 The brain decides nothing about hazard: it says who asks (as the gateway told it) and that a model calls.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from brain.errors import GatewayIsUnavailable
 
 CONNECT_SEC = 2.0
 ASK_SEC = 10.0
+LOOK_SEC = 0.5
 NOT_FROM_HERE = "human_needed"
 MOST_OF_A_DETAIL = 2000
 
@@ -98,12 +100,19 @@ class Door:
         """Close the connections; calls under way fail."""
         await self._http.aclose()
 
-    async def answers(self) -> bool:
-        """Whether a gateway is there, in under a second."""
+    async def is_there(self) -> bool:
+        """Whether something listens at the gateway's address, in half a second.
+
+        Its `/healthz` is not asked: that asks ours, which would ask it again, without an end.
+        """
+        url = httpx.URL(self.base_url)
         try:
-            return (await self._http.get(f"{self.base_url}/healthz", timeout=0.6)).status_code < 500
-        except httpx.HTTPError:
+            async with asyncio.timeout(LOOK_SEC):
+                _, writer = await asyncio.open_connection(url.host, url.port or (443 if url.scheme == "https" else 80))
+        except (OSError, TimeoutError):
             return False
+        writer.close()
+        return True
 
     async def offers(self, caller: Caller) -> Offers:
         """The tools there are now.

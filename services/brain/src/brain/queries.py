@@ -205,7 +205,7 @@ def _response(asked: Asked, state: BrainState, *, is_cached: bool = False) -> di
     result: dict[str, Any] = {"output": state.get("output", "")}
     if state.get("data") is not None:
         result["data"] = state["data"]
-    ran = [step["tool"] for step in steps if step["action"] == "tool" or step.get("decision") == "confirmed"]
+    ran = [step["tool"] for step in steps if step.get("decision") in ("allowed", "confirmed")]
     metadata: dict[str, Any] = {
         "iterations": len(state.get("made", ())),
         "tools_used": list(dict.fromkeys(ran)),

@@ -94,7 +94,7 @@ class ScriptedGateway:
 
     def __enter__(self) -> "ScriptedGateway":
         routes = [
-            Route("/healthz", lambda request: JSONResponse({"status": "ok"})),
+            Route("/healthz", self._health),
             Route("/api/tools", self._list),
             Route("/api/tools/{name}", self._call, methods=["POST"]),
             Route("/api/confirmations/{id}", self._reply, methods=["POST"]),
@@ -114,6 +114,10 @@ class ScriptedGateway:
     def confirmations(self) -> list[Recorded]:
         """The replies to calls that wait."""
         return [request for request in self.requests if request.path.startswith("/api/confirmations/")]
+
+    async def _health(self, request: Request) -> Response:
+        await self._record(request)
+        return JSONResponse({"status": "ok"})
 
     async def _list(self, request: Request) -> Response:
         await self._record(request)

@@ -96,11 +96,13 @@ def test_a_client_that_leaves_ends_its_command(start, mark, processes_with, even
 
 def test_when_the_broker_is_killed_its_commands_die_too(place, mark, processes_with, eventually, tmp_path):
     (place / "commands.yaml").write_text(as_yaml(shell_list(it=f"setsid sleep {mark} & sleep {mark}")))
+    (place / "tmp").mkdir(mode=0o755)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = os.environ | {
         "BROKER_PORT": str(port), "BROKER_ALLOW_LIST": str(place / "commands.yaml"), "KITTY_SERVICE_TOKEN": TOKEN,
+        "TMPDIR": str(place / "tmp"),
     }  # fmt: skip
     with subprocess.Popen([sys.executable, "-m", "broker.main"], env=env, cwd=tmp_path) as broker:
         base = f"http://127.0.0.1:{port}"
@@ -117,9 +119,11 @@ def test_when_the_broker_is_killed_its_commands_die_too(place, mark, processes_w
             body = {"command": "it", "user_id": "ann"}
             asked = pool.submit(httpx.post, f"{base}/exec", json=body, headers=headers, timeout=60, trust_env=False)
             eventually(lambda: len(processes_with(mark)) >= 2)
+            assert list((place / "tmp").iterdir())
             broker.send_signal(signal.SIGKILL)
             assert isinstance(asked.exception(30), httpx.TransportError)
     eventually(lambda: not processes_with(mark))
+    eventually(lambda: not list((place / "tmp").iterdir()))
 
 
 def test_a_command_sees_nothing_of_the_services_environment(start, monkeypatch):

@@ -18,6 +18,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import sys
 import time
@@ -47,10 +48,15 @@ def main() -> None:
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0) != 0:
         raise OSError("this kernel has no subreapers")
     syscalls.leave_no_core()
+    broker = os.getppid()
     order = json.loads(_line(0))
     if order["cwd_fd"] is not None:
         os.set_inheritable(order["cwd_fd"], False)
-    os.write(report, json.dumps(_run(order, syscalls)).encode())
+    ending = _run(order, syscalls)
+    if os.getppid() != broker:  # it was killed: nobody else takes the home away
+        shutil.rmtree(order["env"]["HOME"])
+        return
+    os.write(report, json.dumps(ending).encode())
 
 
 def _run(order: dict[str, Any], syscalls: ModuleType) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from kitty_llm.testing import ScriptedModel
 PORTS = ("GATEWAY_PORT", "BRAIN_PORT", "CODER_PORT", "BROKER_PORT")
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 REQUEST = "/agent on. Call coding.generate to implement: add(a, b), {the} sum. add(1, 2) == 3 and add(0, 5) == 5"
-    "/agent on. Call coding.generate to implement: add(a, b) that gives {the} sum. add(1, 2) == 3 and add(0, 5) == 5"
-)
 WITHIN_SEC = 300
 
 

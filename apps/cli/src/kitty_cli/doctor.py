@@ -14,8 +14,9 @@ from kitty_cli.command_name import command_name
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import write_json
 from kitty_cli.running import describe_services, service_line
-from kitty_cli.state import log_file, state_dir
+from kitty_cli.state import log_file
 from kitty_core.settings import environment
+from kitty_core.state import state_dir
 from kitty_models.doctor import DoctorReport
 from kitty_models.doctor import examine as examine_models
 

@@ -21,8 +21,9 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from kitty_cli.client import ask_health
 from kitty_cli.errors import NotConfigured
-from kitty_cli.state import Resident, Wanted, log_file, read_residents, state_dir, write_residents
+from kitty_cli.state import Resident, Wanted, log_file, read_residents, write_residents
 from kitty_cli.tail import fresh, tail_of
+from kitty_core.state import state_dir
 
 DEFAULT_PORT = 8092
 IDLE_STOP_SEC = "900"

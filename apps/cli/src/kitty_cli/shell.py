@@ -24,10 +24,10 @@ from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call, find_gateway
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
-from kitty_cli.state import state_dir
 from kitty_cli.translate import translate
 from kitty_cli.visible import visible
 from kitty_core.settings import environment
+from kitty_core.state import state_dir
 
 COMMANDS: Mapping[str, str] = {
     "/help": "what there is",

@@ -25,10 +25,10 @@ from kitty_cli.render import write_json
 from kitty_cli.resident import stop_idle_residents
 from kitty_cli.stack_plan import StackPlan, check_ports, plan_programs, with_absolute_paths, with_engine
 from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of, read_stack, runs, stack_file
-from kitty_cli.state import state_dir
 from kitty_cli.tail import fresh, tail_of
 from kitty_core.service_token import service_token
 from kitty_core.settings import environment
+from kitty_core.state import state_dir
 from kitty_models.choice import resolve
 from kitty_models.store import model_dir
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from kitty_cli.state import state_dir, write_atomically
+from kitty_cli.state import write_atomically
+from kitty_core.state import state_dir
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import platformdirs
+from kitty_core.state import state_dir
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,6 @@ class Resident:
     wanted: Wanted
     started: str
     """ISO 8601, UTC."""
-
-
-def state_dir() -> Path:
-    """`$XDG_STATE_HOME/kitty`, made for this user alone."""
-    folder = Path(platformdirs.user_state_dir("kitty", appauthor=False))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
 
 
 def log_file() -> Path:

@@ -10,9 +10,8 @@ import secrets
 import stat
 from pathlib import Path
 
-import platformdirs
-
 from kitty_core.errors import ConfigurationError
+from kitty_core.state import state_dir
 
 FILE_NAME = "service-token"
 LEAST_CHARACTERS = 20
@@ -30,7 +29,7 @@ def service_token(configured: str | None, folder: Path | None = None) -> str:
     """
     if configured:
         return configured
-    place = folder or Path(platformdirs.user_state_dir("kitty", appauthor=False))
+    place = folder or state_dir()
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = place / FILE_NAME
     if not os.path.lexists(file):

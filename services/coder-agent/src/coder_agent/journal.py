@@ -5,10 +5,10 @@ import json
 import os
 from pathlib import Path
 
-import platformdirs
 import structlog
 
 from coder_agent.recording import Recording, to_json
+from kitty_core.state import state_dir
 
 log = structlog.get_logger()
 
@@ -48,4 +48,4 @@ def folder_of(named: str, usual: str) -> Path | None:
     """`named`, or for "" the folder `usual` of the state directory; None for "off"."""
     if named == "off":
         return None
-    return Path(named) if named else Path(platformdirs.user_state_dir("kitty", appauthor=False)) / usual
+    return Path(named) if named else state_dir() / usual

@@ -121,6 +121,7 @@ def test_health_and_models_are_told(start):
 @pytest.mark.parametrize("path", ["/api/query", "/api/query/stream"])
 def test_a_client_that_goes_away_stops_the_model(start, path):
     brain, model, _ = start(Reply("It is a long story", hang_after=1))
+    has_heard = threading.Event()
 
     def leave():
         with (
@@ -130,13 +131,21 @@ def test_a_client_that_goes_away_stops_the_model(start, path):
         ):
             for _ in got.iter_lines():
                 if model.hanging:
+                    has_heard.set()
                     return
 
     thread = threading.Thread(target=leave)
     thread.start()
-    wait_until(lambda: model.hanging)
+    wait_until(lambda: model.hanging or has_heard.is_set())
     thread.join(10)
     wait_until(lambda: not model.hanging)
+
+
+@pytest.mark.parametrize("user", ["è\x01", "a b", "../x", "-a", "x" * 101, "ann\n"])
+def test_a_user_that_no_gateway_would_name_is_a_bad_request(start, user):
+    brain, _, _ = start("Yes.")
+    answer = brain.post("/api/query", {"prompt": "hello", "userId": user})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
 
 
 def test_an_address_that_others_can_reach_wants_a_token():

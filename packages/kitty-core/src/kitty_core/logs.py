@@ -12,7 +12,9 @@ import structlog
 def configure_logs(service: str, level: str = "INFO") -> None:
     """Set up structlog for one program. Call once, in `main`."""
     on_terminal = sys.stdout.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    # A traceback without the values of variables: they may hold keys.
+    on_screen = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = on_screen if on_terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

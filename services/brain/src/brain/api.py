@@ -26,6 +26,8 @@ MOST_TEXT = 200_000
 PLAIN_MODEL = r"^[A-Za-z0-9_.:-]{1,100}$"
 Text = Annotated[str, Field(min_length=1, max_length=MOST_TEXT, pattern=r"\S")]
 Short = Annotated[str, Field(max_length=200)]
+UserId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}$")]
+"""As the gateway names people: it travels in a header."""
 PROBLEMS = documented(*WITH_A_BODY, 499, 502, 503)
 
 
@@ -51,7 +53,7 @@ class Query(BaseModel):
     prompt: Text | None = None
     payload: Payload | None = None
     conversation_id: Short | None = Field(None, validation_alias=_either("conversationId", "conversation_id"))
-    user_id: Short | None = Field(None, validation_alias=_either("userId", "user_id"))
+    user_id: UserId | None = Field(None, validation_alias=_either("userId", "user_id"))
     intent: Short = "query"
     force_tier: Literal["q4", "f16", "coder", "local"] | None = Field(
         None, validation_alias=_either("forceTier", "force_tier")

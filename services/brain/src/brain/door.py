@@ -124,9 +124,10 @@ class Door:
             response = await self._http.get(
                 f"{self.base_url}/api/tools", params={"for": "model"}, headers=caller.headers
             )
-            body = response.json()
         except httpx.HTTPError as error:
             raise self._away(error) from error
+        try:
+            body = response.json()
         except ValueError:
             body = None
         if response.status_code != httpx.codes.OK or not isinstance(body, dict):

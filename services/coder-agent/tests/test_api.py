@@ -226,7 +226,7 @@ def test_two_jobs_at_once_do_not_mix_and_health_answers_meanwhile(start):
         return f"```python\ndef {name}(a):\n    return '{name}' * a\n```"
 
     agent, _ = start(answer, model={"delay_sec": 0.02})
-    results, slowest = {}, [0.0]
+    results, answered = {}, 0
 
     def ask(name):
         results[name] = agent.generate(f"Write {name}(a). {name}(1) == '{name}'", tier="fast").json()
@@ -235,14 +235,13 @@ def test_two_jobs_at_once_do_not_mix_and_health_answers_meanwhile(start):
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        started = time.monotonic()
         assert agent.get("/healthz").status_code == 200
-        slowest[0] = max(slowest[0], time.monotonic() - started)
+        answered += all(thread.is_alive() for thread in threads)
         threads[0].join(0.05)
     for name in ("alpha", "beta"):
         assert results[name]["verdict"] == "verified"
         assert f"def {name}" in results[name]["code"]
-    assert slowest[0] < 1.0
+    assert answered >= 3  # while both jobs ran: neither holds the service up
     assert results["alpha"]["job_id"] != results["beta"]["job_id"]
 
 

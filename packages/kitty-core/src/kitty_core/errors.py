@@ -9,6 +9,7 @@ KittyError
 │  ├─ UnsupportedMedia   403 unsupported_media_type
 │  ├─ ApprovalForged     403 approval_forged
 │  └─ ApprovalExpired    403 approval_expired
+├─ CallerIsGone          499 cancelled
 └─ ConfigurationError    500 configuration
    └─ RegistryProblem    500 registry
 

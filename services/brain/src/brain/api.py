@@ -1,7 +1,6 @@
 """The routes. They translate between HTTP and queries, nothing more."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -12,16 +11,16 @@ from starlette.responses import Response
 
 from brain.directives import read_directive
 from brain.door import Caller, Door
-from brain.errors import OtherUser, QueryCancelled
+from brain.errors import OtherUser
 from brain.models import ModelServers
 from brain.queries import Asked, Queries, problem_of
 from brain.question import Question, ToolMode
 from brain.shapes import Health, ModelList, QueryResponse
+from kitty_core.leaving import events_of, gone_from, unless_gone
 from kitty_core.problems import WITH_A_BODY, documented
-from kitty_core.wire import JsonResponse, to_json
+from kitty_core.wire import JsonResponse
 from kitty_llm import Role
 
-PING_SEC = 10.0
 MOST_TEXT = 200_000
 PLAIN_MODEL = r"^[A-Za-z0-9_.:-]{1,100}$"
 Text = Annotated[str, Field(min_length=1, max_length=MOST_TEXT, pattern=r"\S")]
@@ -95,15 +94,8 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
 
         A client that disconnects stops the model and the tool.
         """
-        answer = asyncio.create_task(queries.answer(_asked(body, request), lambda event: None))
-        gone = asyncio.create_task(_disconnected(request))
-        try:
-            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise QueryCancelled
-            return JsonResponse(answer.result())
-        finally:
-            await _end(answer, gone)
+        answer = queries.answer(_asked(body, request), lambda event: None)
+        return JsonResponse(await unless_gone(answer, gone_from(request.receive)))
 
     @router.post(
         "/api/query/stream",
@@ -116,8 +108,9 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
         `routing`, `step`, `tool_start`, `tool_end`, `delta{delta}` as they happen, then exactly one
         `complete{result}` (the whole response) or `error{error, code}`.
         """
+        asked = _asked(body, request)
         return StreamingResponse(
-            _events(queries, _asked(body, request)),
+            events_of(lambda listener: queries.answer(asked, listener), _last_event),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
@@ -182,38 +175,6 @@ def _caller(body: Query, request: Request) -> Caller:
         role=request.headers.get("x-kitty-role"),
         is_read_only=request.headers.get("x-remote-mode", "").strip().lower() == "read-only",
     )
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _end(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel each once. Being cancelled meanwhile, again and again as a left stream is, is not passed on to them."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-
-
-async def _events(queries: Queries, asked: Asked) -> AsyncIterator[str]:
-    """Frames of one answer: its events as they come, a comment when nothing came for PING_SEC, one last event."""
-    queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-    answer = asyncio.create_task(queries.answer(asked, queue.put_nowait))
-    answer.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while True:
-            try:
-                event = await asyncio.wait_for(queue.get(), PING_SEC)
-            except TimeoutError:
-                yield ": ping\n\n"
-                continue
-            if event is None:
-                break
-            yield f"data: {to_json(event)}\n\n"
-        yield f"data: {to_json(_last_event(answer))}\n\n"
-    finally:
-        await _end(answer)
 
 
 def _last_event(answer: "asyncio.Task[dict[str, Any]]") -> dict[str, Any]:

@@ -5,7 +5,6 @@ KittyError (kitty_core)
 ├─ ModelAnsweredNonsense  502 bad_gateway
 ├─ GatewayIsUnavailable   502 gateway_unavailable
 ├─ OtherUser              403 other_user
-├─ QueryCancelled         499 cancelled
 └─ PromptTooLong          413 prompt_too_long
 """
 
@@ -38,13 +37,6 @@ class OtherUser(Forbidden):
     """The body names another user than the request's."""
 
     code = "other_user"
-
-
-class QueryCancelled(KittyError):
-    """The message was withdrawn: the client went away."""
-
-    status = 499
-    code = "cancelled"
 
 
 class PromptTooLong(PayloadTooLarge):

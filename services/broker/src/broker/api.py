@@ -1,6 +1,5 @@
 """The routes. They translate between HTTP and the allow-list's commands, nothing more."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -8,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from broker.allowlist import Hazard
 from broker.attempts import Attempts, Result
-from broker.errors import CommandCancelled
+from kitty_core.leaving import gone_from, unless_gone
 from kitty_core.problems import WITH_A_BODY, documented
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -103,15 +102,7 @@ def create_router(attempts: Attempts) -> APIRouter:
         404 unknown_command; 422 bad_arguments names each place; 429 as many run as may; 503 command_unavailable.
         """
         attempt = attempts.run(body.command, body.args, body.user_id, body.conversation_id, body.timeout)
-        running = asyncio.create_task(attempt)
-        gone = asyncio.create_task(_disconnected(request))
-        try:
-            await asyncio.wait({running, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                raise CommandCancelled
-            return _response(running.result())
-        finally:
-            await _end(running, gone)
+        return _response(await unless_gone(attempt, gone_from(request.receive)))
 
     @router.get("/healthz")
     async def healthz() -> Health:
@@ -160,15 +151,3 @@ def _response(result: Result) -> ExecResponse:
         seconds=round(ending.seconds, 3),
         hazard_class=command.hazard_class,
     )
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _end(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel each once and wait until it is over."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

@@ -6,7 +6,6 @@ KittyError (kitty_core)
 │  └─ RepositoryIsRefused  422 repository_refused
 ├─ TooManyCommands        429 too_many_commands
 ├─ CommandIsUnavailable   503 command_unavailable   the reason says what is missing
-├─ CommandCancelled       499 cancelled
 └─ GuardFailed            500 guard_failed
 """
 
@@ -54,13 +53,6 @@ class CommandIsUnavailable(KittyError):
 
     status = 503
     code = "command_unavailable"
-
-
-class CommandCancelled(KittyError):
-    """The client left, so the command was ended."""
-
-    status = 499
-    code = "cancelled"
 
 
 class GuardFailed(KittyError):

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -12,16 +11,16 @@ from starlette.responses import Response
 
 from coder_agent.backends import Backends
 from coder_agent.decision import TIERS
-from coder_agent.errors import JobCancelled, NetworkIsRefused
+from coder_agent.errors import NetworkIsRefused
 from coder_agent.jobs import Answer, Ids, Jobs
 from coder_agent.settings import Settings
 from coder_agent.state import Task
 from coder_agent.task import module_name_problem, read_task
 from kitty_core.errors import KittyError
-from kitty_core.wire import JsonResponse, to_json
+from kitty_core.leaving import events_of, gone_from, unless_gone
+from kitty_core.wire import JsonResponse
 from kitty_sandbox import Sandbox, SandboxStatus
 
-PING_SEC = 10.0
 PROBED_WITHIN_SEC = 0.6
 BEING_PROBED = SandboxStatus(False, reason="The sandbox is being probed; ask again.")
 PLAIN_MODEL = re.compile(r"[\w.:-]{1,100}", re.ASCII)
@@ -115,22 +114,16 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         sandbox_unavailable (the body still has `code` and `tests` where there are any); 504 deadline before any code.
         """
         task = await asyncio.to_thread(_task, body, settings)
-        job = asyncio.create_task(jobs.run(task, _ids(body, request), lambda event: None))
-        gone = asyncio.create_task(_disconnected(request))
-        try:
-            await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not job.done():
-                raise JobCancelled
-            return _response(job.result())
-        finally:
-            await _end(job, gone)
+        job = jobs.run(task, _ids(body, request), lambda event: None)
+        return _response(await unless_gone(job, gone_from(request.receive)))
 
     @router.post("/api/coding/stream")
     async def stream(body: CodingRequest, request: Request) -> Response:
         """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
         task = await asyncio.to_thread(_task, body, settings)
+        ids = _ids(body, request)
         return StreamingResponse(
-            _events(jobs, task, _ids(body, request)),
+            events_of(lambda listener: jobs.run(task, ids, listener), _last_event),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
@@ -207,38 +200,6 @@ def _response(answer: Answer) -> Response:
     return JsonResponse(body, status_code=answer.error.status, media_type="application/problem+json")
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _end(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel each once. Being cancelled meanwhile, again and again as a left stream is, is not passed on to them."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-
-
-async def _events(jobs: Jobs, task: Task, ids: Ids) -> AsyncIterator[str]:
-    """Frames of one job: its events as they come, a comment when nothing came for PING_SEC, one last event."""
-    queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-    job = asyncio.create_task(jobs.run(task, ids, queue.put_nowait))
-    job.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while True:
-            try:
-                event = await asyncio.wait_for(queue.get(), PING_SEC)
-            except TimeoutError:
-                yield ": ping\n\n"
-                continue
-            if event is None:
-                break
-            yield _frame(event)
-        yield _frame(_last_event(job))
-    finally:
-        await _end(job)
-
-
 def _last_event(job: "asyncio.Task[Answer]") -> dict[str, Any]:
     try:
         answer = job.result()
@@ -258,7 +219,3 @@ def _last_event(job: "asyncio.Task[Answer]") -> dict[str, Any]:
         "verdict": body["verdict"],
         "result": dict(body),
     }
-
-
-def _frame(event: dict[str, Any]) -> str:
-    return f"data: {to_json(event)}\n\n"

@@ -5,7 +5,6 @@ KittyError (kitty_core)
 ├─ ModelAnsweredNonsense  502 bad_gateway
 ├─ SandboxIsUnavailable   503 sandbox_unavailable   (the body still has code and tests)
 ├─ DeadlineBeforeCode     504 deadline
-├─ JobCancelled           499 cancelled
 ├─ NetworkIsRefused       403 network_refused
 ├─ UnknownModel           422 unknown_model
 └─ PromptTooLong          413 prompt_too_long
@@ -40,13 +39,6 @@ class DeadlineBeforeCode(KittyError):
 
     status = 504
     code = "deadline"
-
-
-class JobCancelled(KittyError):
-    """The job was cancelled."""
-
-    status = 499
-    code = "cancelled"
 
 
 class NetworkIsRefused(Forbidden):

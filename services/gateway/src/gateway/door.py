@@ -21,14 +21,13 @@ import httpx
 from gateway.commands import BrokerCommands
 from gateway.confirmations import Confirmations, PendingCall
 from gateway.errors import (
-    CallerIsGone,
     ServiceAnsweredBadly,
     ServiceIsTooSlow,
     ToolIsBlocked,
     UnknownTool,
 )
 from gateway.facts import Facts, facts_of
-from gateway.passage import Gone, Passage, unless_gone
+from gateway.passage import Passage
 from gateway.proxy import Upstreams, passed_on
 from gateway.recorder import Recorder, Row
 from gateway.settings import Settings
@@ -36,6 +35,7 @@ from gateway.wish import Wish, check, completed, conversation_of, seconds_of
 from kitty_core.audit import arguments_sha256
 from kitty_core.errors import KittyError
 from kitty_core.hazard import Call, Decision, judge
+from kitty_core.leaving import CallerIsGone, Gone, unless_gone
 from kitty_core.registry import LiveRegistry, backing_url
 from kitty_core.tools import Tool
 

@@ -15,7 +15,6 @@ KittyError (kitty_core)
 ├─ UnknownConfirmation      404 unknown_confirmation
 ├─ ConfirmationIsUsed       409 confirmation_used
 ├─ ConfirmationIsOver       410 confirmation_expired
-├─ CallerIsGone             499 cancelled
 ├─ ServiceIsDown            502 bad_gateway
 │  └─ ServiceAnsweredBadly  502 bad_gateway
 ├─ DatabaseIsAway           503 database_unavailable
@@ -120,13 +119,6 @@ class ConfirmationIsOver(KittyError):
 
     status = 410
     code = "confirmation_expired"
-
-
-class CallerIsGone(KittyError):
-    """The client went away, so the service's request was closed."""
-
-    status = 499
-    code = "cancelled"
 
 
 class ServiceIsDown(KittyError):

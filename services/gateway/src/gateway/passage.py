@@ -8,37 +8,16 @@ service ──> Passage.chunks ──> Passing (the ASGI response) ──> calle
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import CallerIsGone
 from gateway.facts import Facts
 from gateway.frames import FrameWatch
 from gateway.proxy import passed_on
-from kitty_core.wire import to_json
-
-T = TypeVar("T")
-Gone = Callable[[], Awaitable[None]]
-"""Returns when the caller has gone."""
-
-
-async def unless_gone(work: Coroutine[Any, Any, T], gone: Gone) -> T:
-    """The result of `work`, which is cancelled when the caller goes first.
-
-    Raises:
-        CallerIsGone
-    """
-    task, watcher = asyncio.create_task(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise CallerIsGone
-        return task.result()
-    finally:
-        await _end(task, watcher)
+from kitty_core.leaving import CallerIsGone, frame_of, gone_from, unless_gone
 
 
 class Passage:
@@ -105,8 +84,8 @@ class Passage:
         }
         text = reasons.get(self._broken, "The service ended the stream without a result.")
         code = self._broken if self._broken in reasons else "bad_gateway"
-        event = to_json({"type": "error", "error": text, "code": code})
-        return (b"\n\n" if self._watch.is_amid_frame else b"") + f"data: {event}\n\n".encode()
+        event = {"type": "error", "error": text, "code": code}
+        return (b"\n\n" if self._watch.is_amid_frame else b"") + frame_of(event).encode()
 
 
 class Passing(Response):
@@ -119,12 +98,8 @@ class Passing(Response):
         self.raw_headers = passage.headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def gone() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
         try:
-            await unless_gone(self._pump(send), gone)
+            await unless_gone(self._pump(send), gone_from(receive))
         except CallerIsGone:
             return  # there is nobody to tell
         finally:
@@ -142,9 +117,3 @@ class Passing(Response):
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
     """Waits for `work`, which goes on when the waiting is cancelled."""
     await asyncio.shield(asyncio.create_task(work))
-
-
-async def _end(*tasks: "asyncio.Future[Any]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

@@ -25,11 +25,12 @@ from gateway.errors import (
     NotFromAModel,
     UnknownConfirmation,
 )
-from gateway.passage import Gone, Passage
+from gateway.passage import Passage
 from gateway.recorder import Recorder, Row
 from gateway.wish import Wish
 from kitty_core.confirmation import Approval, approve, is_second_person, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
+from kitty_core.leaving import Gone
 
 
 @dataclass(frozen=True)

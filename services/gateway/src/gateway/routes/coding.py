@@ -9,8 +9,9 @@ from gateway.auth import Caller
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, json_body
-from gateway.routes.shapes import gone_from, raw_answer, read_object
+from gateway.routes.shapes import raw_answer, read_object
 from gateway.wish import Wish
+from kitty_core.leaving import gone_from
 
 STREAM = "stream"
 CODING = ("generate", "test", "fix", "refactor", "explain", STREAM)
@@ -41,7 +42,7 @@ def _add(router: APIRouter, door: Door, group: str, name: str) -> None:
             streams=streams,
             headers=request.headers,
         )
-        return raw_answer(await door.invoke(wish, gone_from(request)), caller)
+        return raw_answer(await door.invoke(wish, gone_from(request.receive)), caller)
 
     router.add_api_route(
         f"/api/{group}/{name}",

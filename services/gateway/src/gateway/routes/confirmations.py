@@ -12,8 +12,9 @@ from gateway.confirmations import PendingCall
 from gateway.gatekeeper import caller_of
 from gateway.replies import Replies, Reply
 from gateway.routes.documents import CALL_RESPONSES, CONFIRMATION_PROBLEMS, PROBLEMS
-from gateway.routes.shapes import gone_from, pending_shape, wrapped_answer
+from gateway.routes.shapes import pending_shape, wrapped_answer
 from kitty_core.confirmation import Approval
+from kitty_core.leaving import gone_from
 
 Asker = Annotated[Caller, Depends(caller_of)]
 PendingId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="`pendingId` of the call.")]
@@ -70,7 +71,7 @@ def create_router(replies: Replies) -> APIRouter:
 
         202: the message was neither the phrase nor a word that cancels, and the call still waits.
         """
-        outcome = await replies.reply(_reply(pending_id, body, request, caller), gone_from(request))
+        outcome = await replies.reply(_reply(pending_id, body, request, caller), gone_from(request.receive))
         return wrapped_answer(outcome, caller)
 
     @router.post("/api/confirmations/{pending_id}/approve", responses=CONFIRMATION_PROBLEMS)

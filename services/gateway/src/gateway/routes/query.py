@@ -19,14 +19,15 @@ from gateway.door import Done
 from gateway.errors import NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
 from gateway.facts import Facts
 from gateway.gatekeeper import caller_of
-from gateway.passage import Passage, Passing, unless_gone
+from gateway.passage import Passage, Passing
 from gateway.proxy import Upstreams
 from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.documents import CALL_RESPONSES, json_body
-from gateway.routes.shapes import gone_from, read_object
+from gateway.routes.shapes import read_object
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
 from kitty_core.confirmation import read_reply
-from kitty_core.wire import JsonResponse, to_json
+from kitty_core.leaving import frame_of, gone_from, unless_gone
+from kitty_core.wire import JsonResponse
 
 Asker = Annotated[Caller, Depends(caller_of)]
 EVENTS = "text/event-stream"
@@ -69,11 +70,11 @@ class Talk:
         if reply is None:
             told = {**body, "userId": caller.user_id}
             return await _relayed(self.upstreams, request, caller, path, told, self.deadline_sec)
-        outcome = await self.replies.reply(reply, gone_from(request))
+        outcome = await self.replies.reply(reply, gone_from(request.receive))
         assert isinstance(outcome, Done | Cancelled)  # the message was the phrase, or one that cancels
         answer = _answer(outcome, reply.conversation_id, body.get("intent"))
         if path.endswith("/stream"):
-            return Response(f"data: {to_json({'type': 'complete', 'result': answer})}\n\n", media_type=EVENTS)
+            return Response(frame_of({"type": "complete", "result": answer}), media_type=EVENTS)
         return JsonResponse(answer)
 
     async def _reply(self, request: Request, caller: Caller, body: dict[str, Any]) -> Reply | None:
@@ -120,7 +121,7 @@ async def _relayed(
     async with AsyncExitStack() as held:
         try:
             opening = _opened(held, upstreams.open("POST", url, headers, json.dumps(body).encode()), until)
-            response, content = await unless_gone(opening, gone_from(request))
+            response, content = await unless_gone(opening, gone_from(request.receive))
             if content is None:
                 return Passing(Passage(response, held.pop_all(), until, _no_row))
             return JsonResponse(json.loads(content), status_code=response.status_code)

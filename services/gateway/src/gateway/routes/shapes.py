@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.auth import Caller
 from gateway.confirmations import PendingCall
 from gateway.door import Done, Waiting
-from gateway.passage import Gone, Passage, Passing
+from gateway.passage import Passage, Passing
 from gateway.replies import Cancelled
 from kitty_core.errors import BadRequest
 from kitty_core.wire import JsonResponse
@@ -44,16 +44,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
-
-
-def gone_from(request: Request) -> Gone:
-    """What returns when the client of `request` has left."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    return gone
 
 
 def raw_answer(outcome: Waiting | Done | Passage, caller: Caller) -> Response:

@@ -10,9 +10,10 @@ from gateway.auth import Caller
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
-from gateway.routes.shapes import gone_from, wrapped_answer
+from gateway.routes.shapes import wrapped_answer
 from gateway.wish import Wish
 from kitty_core.hazard import find_override
+from kitty_core.leaving import gone_from
 from kitty_core.registry import LiveRegistry
 from kitty_core.tools import Tool
 
@@ -66,7 +67,7 @@ def create_router(door: Door, live: LiveRegistry, override_word: str) -> APIRout
             conversation_id=body.conversation_id,
             override_given=caller.surface == "human" and find_override(body.message or "", override_word)[0],
         )
-        return wrapped_answer(await door.invoke(wish, gone_from(request)), caller)
+        return wrapped_answer(await door.invoke(wish, gone_from(request.receive)), caller)
 
     return router
 

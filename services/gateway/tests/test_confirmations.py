@@ -310,7 +310,7 @@ def test_a_message_to_the_brain_confirms_what_waits_in_its_conversation(start):
     assert gateway.post("/api/query", {**asked, "prompt": f"well, {PHRASE}"}).json()["was"]["userId"] == "local"
     assert wiped(service) == []
     answer = gateway.post("/api/query", asked).json()
-    assert answer["result"]["output"]["was"]["path"] == "/data"
+    assert answer["result"]["data"]["was"]["path"] == "/data"
     assert len(wiped(service)) == 1
     assert gateway.post("/api/query", asked).json()["was"]["prompt"] == PHRASE
     assert len(wiped(service)) == 1

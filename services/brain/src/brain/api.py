@@ -12,6 +12,7 @@ from starlette.responses import Response
 from brain.directives import read_directive
 from brain.door import Caller, Door
 from brain.errors import OtherUser
+from brain.history import Exchange
 from brain.models import ModelServers
 from brain.queries import Asked, Queries, problem_of
 from brain.question import Question, ToolMode
@@ -84,6 +85,21 @@ class Query(BaseModel):
         return self
 
 
+class Said(BaseModel):
+    """One exchange of a conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    conversation_id: Annotated[
+        str, Field(min_length=1, max_length=200, validation_alias=_either("conversationId", "conversation_id"))
+    ]
+    user_id: UserId | None = Field(None, validation_alias=_either("userId", "user_id"))
+    message: Text
+    answer: Text
+    is_coding: StrictBool = Field(False, validation_alias=_either("isCoding", "is_coding"))
+    """The answer is code."""
+
+
 def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRouter:
     """The brain's routes over its parts."""
     router = APIRouter()
@@ -114,6 +130,13 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
+
+    @router.post("/api/exchanges", status_code=204, responses=documented(*WITH_A_BODY))
+    async def remember(body: Said, request: Request) -> Response:
+        """Something was said and answered without the brain, as a confirmed call is: it belongs to the conversation."""
+        caller = _caller(body, request)
+        queries.remember(caller.user_id, body.conversation_id, Exchange(body.message, body.answer, body.is_coding))
+        return Response(status_code=204)
 
     @router.get("/api/routing/models", responses={200: {"model": ModelList}, **documented()}, response_class=Response)
     async def routing_models() -> Response:
@@ -164,7 +187,7 @@ def _asked(body: Query, request: Request) -> Asked:
     return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id))
 
 
-def _caller(body: Query, request: Request) -> Caller:
+def _caller(body: Query | Said, request: Request) -> Caller:
     """Who asks: the gateway says so in a header, and only it (or who has its token) gets here."""
     told = request.headers.get("x-kitty-user", "").strip()
     if told and body.user_id and body.user_id != told:

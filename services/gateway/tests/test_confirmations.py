@@ -267,6 +267,15 @@ def test_a_dual_confirm_tool_wants_the_word_of_a_second_person(two):
     assert len(sold(service)) == 1
 
 
+def test_whoever_needs_no_key_on_an_open_loopback_is_no_second_person(two):
+    gateway, service, ann, _eve = two
+    pending = gateway.post("/api/tools/disk.sell", SELL, **ann).json()
+    answer = approve(gateway, pending, {})
+    assert (answer.status_code, answer.json()["code"]) == (403, "confirmation_refused")
+    assert decisions(gateway)[1:] == [("denied", None, "confirmation_refused")]
+    assert sold(service) == []
+
+
 def test_an_approval_works_once_for_one_call_and_not_when_changed_or_late(two):
     gateway, service, ann, eve = two
     pending, other = (gateway.post("/api/tools/disk.sell", SELL, **ann).json() for _ in range(2))

@@ -120,6 +120,8 @@ class Replies:
         call, row = await self._found(reply, also_dual=True)
         try:
             _check_human(reply.caller)
+            if reply.caller.is_local:  # whoever needs no key may be the one who asked
+                raise ConfirmationIsRefused("A second person approves with a key of their own; nothing was approved.")
             self._check_time(call)
             if not call.dual_confirm:
                 raise ConfirmationIsRefused(f"{call.tool} needs no second person.")

@@ -325,6 +325,22 @@ def test_a_message_to_the_brain_confirms_what_waits_in_its_conversation(start):
     assert len(wiped(service)) == 1
 
 
+def test_a_message_that_could_confirm_either_of_two_calls_confirms_none(start):
+    gateway, service = start()
+    shown = ask(gateway)
+    unseen = ask(gateway, {"x-kitty-surface": "model"}, arguments={"path": "/home"})
+    asked = {"conversationId": "c1", "prompt": PHRASE}
+    answer = gateway.post("/api/query", asked)
+    assert (answer.status_code, answer.json()["code"]) == (403, "confirmation_refused")
+    assert shown["pendingId"] in answer.json()["detail"]
+    assert unseen["pendingId"] in answer.json()["detail"]
+    assert wiped(service) == []
+    assert decisions(gateway)[2:] == [("denied", None, "ambiguous")]
+    assert say(gateway, shown, PHRASE).status_code == 200
+    assert gateway.post("/api/query", {**asked, "prompt": "no"}).json()["result"]["output"].endswith("nothing was run.")
+    assert [body["path"] for body in wiped(service)] == ["/data"]
+
+
 def test_a_confirmation_that_is_not_there_is_404(start):
     gateway, _ = start()
     answer = gateway.post(f"/api/confirmations/{'0' * 32}", {"message": PHRASE})

@@ -25,7 +25,6 @@ from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.documents import CALL_RESPONSES, json_body
 from gateway.routes.shapes import gone_from, read_object
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
-from kitty_core.confirmation import read_reply
 from kitty_core.wire import JsonResponse, to_json
 
 Asker = Annotated[Caller, Depends(caller_of)]
@@ -77,15 +76,13 @@ class Talk:
         return JsonResponse(answer)
 
     async def _reply(self, request: Request, caller: Caller, body: dict[str, Any]) -> Reply | None:
-        """The message as a reply to the newest call that waits in its conversation; None where it is none."""
+        """The message as a reply to a call that waits in its conversation; None where it is none."""
         message, conversation = _message(body), named_in(body, CONVERSATION_FIELDS)
         if caller.surface != "human" or not conversation:
             return None
-        waiting = [call for call in await self.replies.waiting(caller) if call.conversation_id == conversation]
-        own = [call for call in waiting if call.user_id == caller.user_id]
-        if not own or read_reply(message, own[-1].phrase) == "neither":
-            return None
-        return Reply(own[-1].id, message, caller, request.scope["request_id"], conversation)
+        request_id = request.scope["request_id"]
+        call = await self.replies.meant_by(message, caller, conversation, request_id)
+        return None if call is None else Reply(call.id, message, caller, request_id, conversation)
 
 
 def _message(body: dict[str, Any]) -> str:

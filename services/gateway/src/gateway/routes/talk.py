@@ -31,7 +31,6 @@ from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.shapes import pending_shape, read_object
 from gateway.routes.talk_answers import answer_of, exchange_of
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
-from kitty_core.confirmation import read_reply
 from kitty_core.errors import KittyError
 from kitty_core.hazard import find_override
 from kitty_core.leaving import CallerIsGone, Event, Gone, events_of, gone_from, unless_gone
@@ -76,15 +75,13 @@ class Talk:
         return await self.relayed(request, caller, path, told, given)
 
     async def _reply(self, request: Request, caller: Caller, body: dict[str, Any]) -> Reply | None:
-        """The message as a reply to the newest call that waits for just that; None where it is none."""
+        """The message as a reply to a call that waits in its conversation; None where it is none."""
         message, conversation = message_of(body), named_in(body, CONVERSATION_FIELDS)
         if caller.surface != "human" or not conversation:
             return None
-        for call in reversed(await self._replies.waiting(caller)):
-            is_theirs = call.user_id == caller.user_id and call.conversation_id == conversation
-            if is_theirs and read_reply(message, call.phrase) != "neither":
-                return Reply(call.id, message, caller, request.scope["request_id"], conversation)
-        return None
+        request_id = request.scope["request_id"]
+        call = await self._replies.meant_by(message, caller, conversation, request_id)
+        return None if call is None else Reply(call.id, message, caller, request_id, conversation)
 
     async def _replied(self, request: Request, reply: Reply, intent: object, *, streams: bool) -> Response:
         if not streams:

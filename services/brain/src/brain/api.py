@@ -10,7 +10,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 from starlette.responses import Response
 
-from brain.directives import read_directive
+from brain.completion_request import CompletionRequest
+from brain.directives import Directive, read_directive
 from brain.door import Caller, Door
 from brain.errors import OtherUser, QueryCancelled
 from brain.models import ModelServers
@@ -67,6 +68,8 @@ class Query(BaseModel):
     tool_mode: ToolMode = Field("auto", validation_alias=_either("toolMode", "tool_mode"))
     """`on`: a tool has to be called; `off`: a plain answer of the model."""
     verbosity: Annotated[StrictInt, Field(ge=1, le=5)] | None = None
+    completion: CompletionRequest | None = None
+    """A raw call of the model in place of the prompt, which then is read by nobody. Only with tools off."""
 
     @field_validator("prompt", "conversation_id", "user_id", "intent", "payload")
     @classmethod
@@ -84,6 +87,12 @@ class Query(BaseModel):
             raise ValueError("prompt is missing")
         return self
 
+    @model_validator(mode="after")
+    def _completes_without_tools(self) -> "Query":
+        if self.completion is not None and self.use_agent and self.tool_mode != "off":
+            raise ValueError("completion wants toolMode off, or useAgent false")
+        return self
+
 
 def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRouter:
     """The brain's routes over its parts."""
@@ -93,7 +102,9 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
     async def query(body: Query, request: Request) -> Response:
         """Say something. Code that is asked for is written and tested by coding.generate; the rest is answered.
 
-        A client that disconnects stops the model and the tool.
+        With `completion` the model is sent exactly its messages, and `routing.metadata.completion` says what came of
+        it; no history, cache, directive or tool has a part in that. A client that disconnects stops the model and the
+        tool.
         """
         answer = asyncio.create_task(queries.answer(_asked(body, request), lambda event: None))
         gone = asyncio.create_task(_disconnected(request))
@@ -114,7 +125,8 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
         """The same as server-sent events, each `data: {json}`.
 
         `routing`, `step`, `tool_start`, `tool_end`, `delta{delta}` as they happen, then exactly one
-        `complete{result}` (the whole response) or `error{error, code}`.
+        `complete{result}` (the whole response) or `error{error, code}`. With `completion`: `prefill{done, total}` and
+        `delta{delta}`, then the same ending.
         """
         return StreamingResponse(
             _events(queries, _asked(body, request)),
@@ -153,7 +165,7 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
 
 def _asked(body: Query, request: Request) -> Asked:
     text = body.prompt or (body.payload.prompt if body.payload else "")
-    directive = read_directive(text)
+    directive = Directive(text) if body.completion else read_directive(text)
     uses_agent = body.use_agent if directive.uses_agent is None else directive.uses_agent
     mode: ToolMode = body.tool_mode if uses_agent else "off"
     role: Role | None = None if body.force_tier == "local" else body.force_tier
@@ -168,7 +180,8 @@ def _asked(body: Query, request: Request) -> Asked:
         role=role,
         verbosity=body.verbosity,
     )
-    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id))
+    raw = body.completion.call() if body.completion else None
+    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id), raw)
 
 
 def _caller(body: Query, request: Request) -> Caller:

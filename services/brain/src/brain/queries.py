@@ -1,5 +1,7 @@
 """One message from its arrival to the response of the contract. Every way in goes through `Queries.answer`.
 
+is it a raw call of the model? ─ yes: completions ───────────────────────────────────────────────────────> response
+        │ no
 does a call wait in this conversation? ─ yes: the message, whole, to the gateway ─┬─ it answers that ──> response
         │ no                                                                      │ no
         └─> tools, history <──────────────────────────────────────────────────────┘
@@ -17,6 +19,7 @@ from typing import Any
 import structlog
 
 from brain.cache import AnswerCache, Key, normalised
+from brain.completions import Completions, Job, RawCall, facts_of
 from brain.delivery import delivered, is_coding
 from brain.door import Door, Offers, Outcome
 from brain.errors import GatewayIsUnavailable, of_model
@@ -46,6 +49,8 @@ class Asked:
     model: str | None = None
     keeps_history: bool = True
     """Whether the caller named a conversation: one that was made up has no past and no future."""
+    raw: RawCall | None = None
+    """What the model is sent in place of the question, which then is not read."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Queries:
         self._settings = settings
         self._metrics = metrics
         self._graph = build_graph()
+        self._completions = Completions(models)
         self._histories = Histories(settings.brain_conversations, settings.brain_history_exchanges)
         self._cache = AnswerCache(settings.brain_cache_entries, settings.brain_cache_sec)
         self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
@@ -87,6 +93,8 @@ class Queries:
         return response
 
     async def _answer(self, asked: Asked, listener: Listener) -> dict[str, Any]:
+        if asked.raw is not None:
+            return await self._completed(asked, asked.raw, listener)
         if (outcome := await self._replied(asked.question)) is not None:
             return self._confirmed(asked, outcome, listener)
         question = await self._prepared(asked)
@@ -99,6 +107,16 @@ class Queries:
         if key is not None and _is_mere_talk(state):
             self._cache.put(key, state["output"])
         return _response(asked, state)
+
+    async def _completed(self, asked: Asked, raw: RawCall, listener: Listener) -> dict[str, Any]:
+        question = asked.question
+        role = question.role or "q4"
+        job = Job(question.caller.user_id, question.conversation_id, asked.model)
+        completion = await self._completions.complete(raw, role, job, listener, is_named=asked.keeps_history)
+        state = BrainState(output=completion.text, tier=role, finish_reason=completion.finish_reason)
+        response = _response(asked, state)
+        response["routing"]["metadata"]["completion"] = facts_of(completion)
+        return response
 
     async def _replied(self, question: Question) -> Outcome | None:
         """How the call that waits in this conversation ended by this message; None: it is about something else."""

@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 from starlette.responses import Response
 
-from brain.directives import read_directive
+from brain.completion_request import CompletionRequest
+from brain.directives import Directive, read_directive
 from brain.door import Caller, Door
 from brain.errors import OtherUser
 from brain.history import Exchange
@@ -67,6 +68,8 @@ class Query(BaseModel):
     tool_mode: ToolMode = Field("auto", validation_alias=_either("toolMode", "tool_mode"))
     """`on`: a tool has to be called; `off`: a plain answer of the model."""
     verbosity: Annotated[StrictInt, Field(ge=1, le=5)] | None = None
+    completion: CompletionRequest | None = None
+    """A raw call of the model in place of the prompt, which then is read by nobody. Only with tools off."""
 
     @field_validator("prompt", "conversation_id", "user_id", "intent", "payload")
     @classmethod
@@ -82,6 +85,12 @@ class Query(BaseModel):
     def _has_a_prompt(self) -> "Query":
         if self.prompt is None and self.payload is None:
             raise ValueError("prompt is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _completes_without_tools(self) -> "Query":
+        if self.completion is not None and self.use_agent and self.tool_mode != "off":
+            raise ValueError("completion wants toolMode off, or useAgent false")
         return self
 
 
@@ -108,7 +117,9 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
     async def query(body: Query, request: Request) -> Response:
         """Say something. Code that is asked for is written and tested by coding.generate; the rest is answered.
 
-        A client that disconnects stops the model and the tool.
+        With `completion` the model is sent exactly its messages, and `routing.metadata.completion` says what came of
+        it; no history, cache, directive or tool has a part in that. A client that disconnects stops the model and the
+        tool.
         """
         answer = queries.answer(_asked(body, request), lambda event: None)
         return JsonResponse(await unless_gone(answer, gone_from(request.receive)))
@@ -122,7 +133,8 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
         """The same as server-sent events, each `data: {json}`.
 
         `routing`, `step`, `tool_start`, `tool_end`, `delta{delta}` as they happen, then exactly one
-        `complete{result}` (the whole response) or `error{error, code}`.
+        `complete{result}` (the whole response) or `error{error, code}`. With `completion`: `prefill{done, total}` and
+        `delta{delta}`, then the same ending.
         """
         asked = _asked(body, request)
         return StreamingResponse(
@@ -169,7 +181,7 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
 
 def _asked(body: Query, request: Request) -> Asked:
     text = body.prompt or (body.payload.prompt if body.payload else "")
-    directive = read_directive(text)
+    directive = Directive(text) if body.completion else read_directive(text)
     uses_agent = body.use_agent if directive.uses_agent is None else directive.uses_agent
     mode: ToolMode = body.tool_mode if uses_agent else "off"
     role: Role | None = None if body.force_tier == "local" else body.force_tier
@@ -184,7 +196,8 @@ def _asked(body: Query, request: Request) -> Asked:
         role=role,
         verbosity=body.verbosity,
     )
-    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id))
+    raw = body.completion.call() if body.completion else None
+    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id), raw)
 
 
 def _caller(body: Query | Said, request: Request) -> Caller:

@@ -1,7 +1,9 @@
 """One message from its arrival to the response of the contract. Every way in goes through `Queries.answer`.
 
-tools, history ─> said before in the same words? ─┬─ yes ──────────────────────> response
-                                                  └─ no ─> react ─> remembered ─> response
+is it a raw call of the model? ─ yes: completions ───────────────────────────────> response
+        │ no
+        └─> tools, history ─> said before in the same words? ─┬─ yes ─────────────────────> response
+                                                              └─ no ─> react ─> remembered ─> response
 
 A call that waits for a person is the gateway's affair: it hears the phrase before the brain does.
 """
@@ -14,6 +16,7 @@ from typing import Any
 import structlog
 
 from brain.cache import AnswerCache, Key, normalised
+from brain.completions import Completions, Job, RawCall, facts_of
 from brain.door import Door, Offers
 from brain.errors import GatewayIsUnavailable, of_model
 from brain.history import Exchange, Histories
@@ -41,6 +44,8 @@ class Asked:
     model: str | None = None
     keeps_history: bool = True
     """Whether the caller named a conversation: one that was made up has no past and no future."""
+    raw: RawCall | None = None
+    """What the model is sent in place of the question, which then is not read."""
 
 
 class Queries:
@@ -52,6 +57,7 @@ class Queries:
         self._settings = settings
         self._metrics = metrics
         self._graph = build_graph()
+        self._completions = Completions(models)
         self._histories = Histories(settings.brain_conversations, settings.brain_history_exchanges)
         self._cache = AnswerCache(settings.brain_cache_entries, settings.brain_cache_sec)
 
@@ -77,6 +83,8 @@ class Queries:
         self._histories.add(user_id, conversation_id, exchange)
 
     async def _answer(self, asked: Asked, listener: Listener) -> dict[str, Any]:
+        if asked.raw is not None:
+            return await self._completed(asked, asked.raw, listener)
         question = await self._prepared(asked)
         key = self._key(asked, question)
         if key is not None and (kept := self._cache.find(key)) is not None:
@@ -87,6 +95,16 @@ class Queries:
         if key is not None and _is_mere_talk(state):
             self._cache.put(key, state["output"])
         return _response(asked, state)
+
+    async def _completed(self, asked: Asked, raw: RawCall, listener: Listener) -> dict[str, Any]:
+        question = asked.question
+        role = question.role or "q4"
+        job = Job(question.caller.user_id, question.conversation_id, asked.model)
+        completion = await self._completions.complete(raw, role, job, listener, is_named=asked.keeps_history)
+        state = BrainState(output=completion.text, tier=role, finish_reason=completion.finish_reason)
+        response = _response(asked, state)
+        response["routing"]["metadata"]["completion"] = facts_of(completion)
+        return response
 
     async def _prepared(self, asked: Asked) -> Question:
         question = asked.question

@@ -365,6 +365,15 @@ def test_both_spellings_and_both_places_of_the_prompt_are_read(start):
         assert {"iterations", "tools_used", "agent_steps"} <= set(said["routing"]["metadata"])
 
 
+@pytest.mark.parametrize("off", [{"toolMode": "OFF"}, {"useAgent": "false"}, {"useAgent": "False"}, {"use_agent": 0}])
+def test_options_are_read_in_any_case_and_as_texts_too(start, off):
+    brain, _, gateway, f16 = start("from q4", f16="from f16")
+    body = brain.query("Write a function f.", forceTier="F16", verbosity="1", **off).json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("from f16", "f16")
+    assert "one sentence" in f16.generations[0].messages[0]["content"]
+    assert not gateway.requests
+
+
 def test_an_answer_that_is_cut_off_says_so(start):
     brain, _, _ = start(Reply("It is", finish_reason="length"))
     assert "cut off" in brain.query("what is up").json()["result"]["output"]

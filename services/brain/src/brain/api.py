@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from starlette.responses import Response
 
 from brain.completion_request import CompletionRequest
@@ -30,6 +30,14 @@ Short = Annotated[str, Field(max_length=200)]
 UserId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}$")]
 """As the gateway names people: it travels in a header."""
 PROBLEMS = documented(*WITH_A_BODY, 499, 502, 503)
+
+
+def _in_small_letters(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+AnyCase = BeforeValidator(_in_small_letters)
+"""`F16` and `ON` are `f16` and `on`."""
 
 
 def _either(*names: str) -> AliasChoices:
@@ -56,18 +64,18 @@ class Query(BaseModel):
     conversation_id: Short | None = Field(None, validation_alias=_either("conversationId", "conversation_id"))
     user_id: UserId | None = Field(None, validation_alias=_either("userId", "user_id"))
     intent: Short = "query"
-    force_tier: Literal["q4", "f16", "coder", "local"] | None = Field(
+    force_tier: Annotated[Literal["q4", "f16", "coder", "local"] | None, AnyCase] = Field(
         None, validation_alias=_either("forceTier", "force_tier")
     )
     """The role that has to answer; `local` leaves it to the brain: everything is local."""
     model_alias: Annotated[str, Field(pattern=PLAIN_MODEL)] | None = Field(
         None, validation_alias=_either("modelAlias", "model_alias")
     )
-    use_agent: StrictBool = Field(True, validation_alias=_either("useAgent", "use_agent"))
+    use_agent: bool = Field(True, validation_alias=_either("useAgent", "use_agent"))
     """false: as `toolMode` off."""
-    tool_mode: ToolMode = Field("auto", validation_alias=_either("toolMode", "tool_mode"))
+    tool_mode: Annotated[ToolMode, AnyCase] = Field("auto", validation_alias=_either("toolMode", "tool_mode"))
     """`on`: a tool has to be called; `off`: a plain answer of the model."""
-    verbosity: Annotated[StrictInt, Field(ge=1, le=5)] | None = None
+    verbosity: Annotated[int, Field(ge=1, le=5)] | None = None
     completion: CompletionRequest | None = None
     """A raw call of the model in place of the prompt, which then is read by nobody. Only with tools off."""
 
@@ -105,7 +113,7 @@ class Said(BaseModel):
     user_id: UserId | None = Field(None, validation_alias=_either("userId", "user_id"))
     message: Text
     answer: Text
-    is_coding: StrictBool = Field(False, validation_alias=_either("isCoding", "is_coding"))
+    is_coding: bool = Field(False, validation_alias=_either("isCoding", "is_coding"))
     """The answer is code."""
 
 

@@ -37,7 +37,9 @@ def test_the_model_is_sent_these_messages_and_nothing_else_and_its_answer_is_not
         {"role": "assistant", "content": "What is f?"},
         {"role": "user", "content": "/model other\nConfirm: proceed"},
     ]
-    answer = complete(brain, {"messages": messages, "prefill": "```python\n"}, modelAlias="kitty-coder").json()
+    answer = complete(
+        brain, {"messages": messages, "prefill": "```python\n"}, "/model other", modelAlias="kitty-coder"
+    ).json()
     assert answer["result"] == {"output": THOUGHT}
     assert answer["routing"]["tier"] == "q4"
     sent = model.generations[0].body
@@ -48,7 +50,7 @@ def test_the_model_is_sent_these_messages_and_nothing_else_and_its_answer_is_not
 
 
 def test_the_answer_says_what_it_cost_and_how_it_ended(start):
-    brain, model, _ = start(Reply("yes, yes", finish_reason="length", alternatives={"yes, yes": {"yes, yes": -0.5}}))
+    brain, _, _ = start(Reply("yes, yes", finish_reason="length", alternatives={"yes, yes": {"yes, yes": -0.5}}))
     answer = complete(brain, {**ASK, "top_logprobs": 2}, useAgent=False, forceTier="coder", toolMode="auto").json()
     assert (answer["routing"]["tier"], answer["routing"]["cached"]) == ("coder", False)
     facts = answer["routing"]["metadata"]["completion"]
@@ -166,6 +168,12 @@ def test_a_failure_keeps_its_code_and_says_what_it_was_to_the_model_client(start
     model.api_key = "another"
     answer = complete(brain)
     assert (answer.json()["code"], answer.json()["model_error"]) == ("model_unavailable", "model_unauthorized")
+
+
+def test_a_completion_may_be_as_long_as_what_a_coding_request_can_hold(start):
+    brain, _, _ = start("unused")
+    answer = complete(brain, {"messages": [{"role": "user", "content": "x" * 1_000_000}]})
+    assert (answer.status_code, answer.json()["code"]) == (413, "prompt_too_long")
 
 
 def test_a_trimmable_part_gives_way_where_the_window_is_too_small(start):

@@ -258,7 +258,8 @@ def test_a_dual_confirm_tool_wants_the_word_of_a_second_person(two):
     assert approve(gateway, pending, eve, "sell").status_code == 403
     assert approve(gateway, pending, gateway.key("bob")).status_code == 404
     [shown] = gateway.get("/api/confirmations", **eve).json()["confirmations"]
-    assert (shown["userId"], shown["arguments"]) == ("ann", {"what": "the disk"})
+    assert (shown["userId"], shown["isYours"], shown["arguments"]) == ("ann", False, {"what": "the disk"})
+    assert gateway.get("/api/confirmations", **ann).json()["confirmations"][0]["isYours"] is True
     approval = approve(gateway, pending, eve)
     assert approval.status_code == 200
     assert sold(service) == []

@@ -12,7 +12,7 @@ import httpx
 
 from kitty_cli import __name__ as package
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import CallWaits, NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
+from kitty_cli.errors import CallWaits, CliError, NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
 from kitty_cli.sse import Event, FrameParser
 
 CONNECT_WITHIN_SEC = 5.0
@@ -81,10 +81,8 @@ async def _events(service: Service, path: str, body: Mapping[str, Any]) -> Async
             httpx.AsyncClient(trust_env=False, timeout=timeout, headers=headers) as http,
             http.stream("POST", url, json=body) as response,
         ):
-            if response.status_code == httpx.codes.ACCEPTED:
-                raise waits(service, await response.aread())
             if response.status_code != httpx.codes.OK:
-                raise refusal(service, path, response, await response.aread())
+                raise no_stream(service, path, response, await response.aread())
             async for block in response.aiter_raw():
                 for event in parser.feed(block):
                     yield event
@@ -97,8 +95,10 @@ async def _events(service: Service, path: str, body: Mapping[str, Any]) -> Async
         raise ServiceFailed(f"The connection to {service.base_url} broke off ({reason}). {service.hint}") from error
 
 
-def waits(service: Service, content: bytes) -> CallWaits | ServiceFailed:
-    """How a person lets the call run that the gateway has kept."""
+def no_stream(service: Service, path: str, response: httpx.Response, content: bytes) -> CliError:
+    """What an answer says that is no stream: it is refused, or kept until a person confirms it."""
+    if response.status_code != httpx.codes.ACCEPTED:
+        return refusal(service, path, response, content)
     try:
         waiting = json.loads(content)
         tool, pending = waiting["pendingTool"], waiting["pendingId"]

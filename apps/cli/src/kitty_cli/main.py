@@ -193,11 +193,20 @@ def confirm(
         str | None, typer.Argument(metavar="[MESSAGE]", help="The phrase, or `no`; default: asked for on a terminal.")
     ] = None,
     as_json: Json = False,
+    approval: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="The second admin's approval, for a call that needs one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="As the second admin: write your approval there too.")
+    ] = None,
 ) -> None:
-    """Say your word for a call that waits for it. Only the exact phrase runs it, once."""
+    """Say your word for a call that waits for it. Only the exact phrase runs it, once.
+
+    A call of somebody else that needs two persons is approved: the signed approval on stdout is for who asked.
+    """
     from kitty_cli.tool_calls import confirm as say
 
-    _leave(lambda: say(pending_id, message, as_json), Output.JSON if as_json else Output.TEXT)
+    _leave(lambda: say(pending_id, message, as_json, approval, out), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

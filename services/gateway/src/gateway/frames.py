@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.facts import Facts, facts_of
+from kitty_core.audit.facts import Facts, facts_of
 
 LONGEST_FRAME = 8 * 1024 * 1024
 """A longer one is passed on without being looked at."""

@@ -17,7 +17,6 @@ from starlette.responses import Response
 from gateway.auth import Caller
 from gateway.door import Done
 from gateway.errors import NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
-from gateway.facts import Facts
 from gateway.gatekeeper import caller_of
 from gateway.passage import Passage, Passing
 from gateway.proxy import Upstreams
@@ -25,6 +24,7 @@ from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.documents import CALL_RESPONSES, json_body
 from gateway.routes.shapes import read_object
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
+from kitty_core.audit.facts import Facts
 from kitty_core.confirmation import read_reply
 from kitty_core.leaving import frame_of, gone_from, unless_gone
 from kitty_core.wire import JsonResponse

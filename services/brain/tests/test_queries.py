@@ -365,6 +365,15 @@ def test_both_spellings_and_both_places_of_the_prompt_are_read(start):
         assert {"iterations", "tools_used", "agent_steps"} <= set(said["routing"]["metadata"])
 
 
+@pytest.mark.parametrize("off", [{"toolMode": "OFF"}, {"useAgent": "false"}, {"useAgent": "False"}, {"use_agent": 0}])
+def test_options_are_read_in_any_case_and_as_texts_too(start, off):
+    brain, _, gateway, f16 = start("from q4", f16="from f16")
+    body = brain.query("Write a function f.", forceTier="F16", verbosity="1", **off).json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("from f16", "f16")
+    assert "one sentence" in f16.generations[0].messages[0]["content"]
+    assert not gateway.requests
+
+
 def test_an_answer_that_is_cut_off_says_so(start):
     brain, _, _ = start(Reply("It is", finish_reason="length"))
     assert "cut off" in brain.query("what is up").json()["result"]["output"]
@@ -409,3 +418,22 @@ def test_a_call_that_needs_a_person_is_not_made_and_said_so(start):
     assert "confirm" in body["result"]["output"]
     assert body["routing"]["metadata"]["tools_used"] == []
     assert len(gateway.invocations) == 1
+
+
+def test_what_was_answered_elsewhere_belongs_to_the_conversation(start):
+    brain, model, _ = start("Yes.")
+    said = {"conversationId": "c1", "message": "Confirm: proceed", "answer": "disk.usage: 80 % are used."}
+    for user in ("ann", "bob"):
+        answer = brain.post(
+            "/api/exchanges", {**said, "answer": f"{said['answer']} ({user})"}, **{"x-kitty-user": user}
+        )
+        assert answer.status_code == 204
+    brain.query("what did it say?", conversationId="c1", toolMode="off")
+    assert [message["content"] for message in model.generations[-1].messages][-3:] == [
+        "Confirm: proceed",
+        "disk.usage: 80 % are used. (ann)",
+        "what did it say?",
+    ]
+    for wrong in ({**said, "conversationId": ""}, {**said, "message": " "}, {"message": "a", "answer": "b"}):
+        assert brain.post("/api/exchanges", wrong).status_code == 422
+    assert brain.post("/api/exchanges", {**said, "userId": "eve"}, **{"x-kitty-user": "ann"}).status_code == 403

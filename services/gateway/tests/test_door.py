@@ -157,6 +157,13 @@ def test_while_the_broker_is_away_its_commands_count_as_high_and_then_502(start)
     assert facts(gateway.rows()[1], "decision", "status", "error") == ("confirmed", "error", "bad_gateway")
 
 
+def test_a_broker_that_does_not_tell_its_commands_counts_as_away_and_holds_nobody(start):
+    gateway, _ = start(Reply(waits=True), gateway_concurrency=1)
+    answer = gateway.post("/api/tools/broker.run", {"arguments": {"command": "disk.usage"}})
+    assert (answer.status_code, answer.json()["hazardClass"]) == (202, "high")
+    assert gateway.get("/api/tools").status_code == 200
+
+
 def test_a_service_that_is_down_is_502_with_a_hint_at_once(start):
     gateway, _ = start(coder_agent_base="http://127.0.0.1:9")
     begun = time.monotonic()

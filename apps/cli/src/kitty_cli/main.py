@@ -238,9 +238,9 @@ def _tell(error: CliError, output: Output) -> ExitCode:
     print(f"kitty-cli: {visible(error.message)}", file=sys.stderr)
     if output is Output.JSON:
         nothing = {"passed": False, "verdict": None, "code": None}
-        write_json(nothing | {"error": error.message, "error_code": error.code})
+        write_json(nothing | dict(error.facts) | {"error": error.message, "error_code": error.code})
     elif output is Output.STREAM_JSON:
-        write_json({"type": "error", "error": error.message, "code": error.code}, indent=None)
+        write_json({**error.facts, "type": "error", "error": error.message, "code": error.code}, indent=None)
     return error.exit_code
 
 

@@ -4,6 +4,7 @@ Asked of the broker itself (`GET /commands`) and kept for a few seconds. While t
 a call counts as the tool's own class, which is high.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from kitty_core.tools import HAZARD_CLASSES, HazardClass
 
 log = structlog.get_logger()
 KEPT_SEC = 5.0
+TOLD_WITHIN_SEC = 3.0
+"""A broker that takes longer to name its commands counts as away."""
 ASKER = Caller("service", "user", "model")
 
 
@@ -48,12 +51,15 @@ class BrokerCommands:
         url = f"{self._upstreams.bases['broker']}/commands"
         try:
             headers = self._upstreams.headers_for(ASKER, request_id, {})
-            async with self._upstreams.open("GET", url, headers) as response:
+            async with (
+                asyncio.timeout(TOLD_WITHIN_SEC),
+                self._upstreams.open("GET", url, headers) as response,
+            ):
                 await response.aread()
                 if response.status_code != httpx.codes.OK:
                     raise ServiceIsDown(f"The broker answered {response.status_code} to GET /commands.")
                 return _classes(response.json())
-        except (ServiceIsDown, ServiceIsTooSlow, httpx.HTTPError, ValueError) as error:
+        except (ServiceIsDown, ServiceIsTooSlow, httpx.HTTPError, TimeoutError, ValueError) as error:
             log.warning("broker_commands_unknown", reason=f"{type(error).__name__}: {error}")
             return None
 

@@ -28,10 +28,12 @@ from gateway.gatekeeper import Gatekeeper
 from gateway.key_store import KeyStore
 from gateway.limits import Concurrency, RateLimit
 from gateway.metrics import Counting, Metrics
+from gateway.overrides import Overrides
 from gateway.proxy import Upstreams
 from gateway.replies import Replies
 from gateway.routes import audit as audit_routes
 from gateway.routes import coding, confirmations, health, query, tools
+from gateway.routes.talk import Talk
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
 from kitty_core.audit.recorder import Recorder
@@ -114,9 +116,11 @@ def create_app(
         )
     )
     app.include_router(coding.create_router(door))
-    app.include_router(tools.create_router(door, live, settings.api_override_password))
+    overrides = Overrides()
+    app.include_router(tools.create_router(door, live, overrides, settings.api_override_password))
     app.include_router(confirmations.create_router(replies))
-    app.include_router(query.create_router(upstreams, replies, settings.gateway_deadline_sec))
+    talk = Talk(upstreams, replies, overrides, settings.api_override_password, settings.gateway_deadline_sec)
+    app.include_router(query.create_router(talk))
     app.include_router(audit_routes.create_router(trail))
     app.include_router(health.create_router(door, live, upstreams, recorder, engine, trail, settings))
     app.state.live = live

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gateway.auth import Caller
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
+from gateway.overrides import Overrides
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
 from gateway.routes.shapes import wrapped_answer
 from gateway.wish import Wish
@@ -40,7 +41,7 @@ class ToolList(BaseModel):
     """Changes when what models see or what decides about a call does."""
 
 
-def create_router(door: Door, live: LiveRegistry, override_word: str) -> APIRouter:
+def create_router(door: Door, live: LiveRegistry, overrides: Overrides, override_word: str) -> APIRouter:
     """The two routes."""
     router = APIRouter()
 
@@ -65,9 +66,15 @@ def create_router(door: Door, live: LiveRegistry, override_word: str) -> APIRout
             caller=caller,
             request_id=request.scope["request_id"],
             conversation_id=body.conversation_id,
-            override_given=caller.surface == "human" and find_override(body.message or "", override_word)[0],
+            override_given=_override_given(name, body, caller, request.scope["request_id"]),
         )
         return wrapped_answer(await door.invoke(wish, gone_from(request.receive)), caller)
+
+    def _override_given(name: str, body: ToolCall, caller: Caller, request_id: str) -> bool:
+        if caller.surface == "human":
+            return find_override(body.message or "", override_word)[0]
+        tool = live.current.find(name)  # a call that needs none uses none up
+        return tool is not None and tool.requires_override and overrides.take(request_id, caller.user_id)
 
     return router
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway.facts import Facts, facts_of
+from kitty_core.audit.facts import Facts, facts_of
 from kitty_core.wire import to_json
 
 EVENTS = "text/event-stream"

@@ -30,13 +30,13 @@ from gateway.limits import Concurrency, RateLimit
 from gateway.metrics import Counting, Metrics
 from gateway.overrides import Overrides
 from gateway.proxy import Upstreams
-from gateway.recorder import Recorder
 from gateway.replies import Replies
 from gateway.routes import audit as audit_routes
 from gateway.routes import coding, confirmations, health, query, tools
 from gateway.routes.talk import Talk
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
+from kitty_core.audit.recorder import Recorder
 from kitty_core.confirmation import LEAST_KEY_BYTES, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.logs import configure_logs
@@ -77,7 +77,7 @@ def create_app(
     upstreams = Upstreams(settings, token)
     bases = {f"{name.upper().replace('-', '_')}_BASE": base for name, base in upstreams.bases.items()}
     live = LiveRegistry(Path(settings.tool_registry_path), {**env, **bases})
-    recorder = Recorder(trail, metrics, clock)
+    recorder = Recorder(trail, clock, metrics.count_decision)
     pending = Confirmations(engine, clock, settings.gateway_confirm_within_sec)
     door = Door(live, upstreams, BrokerCommands(upstreams, time.monotonic), pending, recorder, settings)
     for tool in live.current.tools.values():

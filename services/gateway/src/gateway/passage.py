@@ -14,9 +14,9 @@ import httpx
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.facts import Facts
 from gateway.frames import FrameWatch
 from gateway.proxy import passed_on
+from kitty_core.audit.facts import Facts
 from kitty_core.leaving import CallerIsGone, frame_of, gone_from, unless_gone
 
 

@@ -26,8 +26,8 @@ from gateway.errors import (
     UnknownConfirmation,
 )
 from gateway.passage import Passage
-from gateway.recorder import Recorder, Row
 from gateway.wish import Wish
+from kitty_core.audit.recorder import Recorder, Row
 from kitty_core.confirmation import Approval, approve, is_second_person, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.leaving import Gone

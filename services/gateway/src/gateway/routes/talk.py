@@ -22,7 +22,6 @@ from starlette.responses import Response, StreamingResponse
 from gateway.auth import Caller
 from gateway.door import Done
 from gateway.errors import DatabaseIsAway, NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
-from gateway.facts import Facts
 from gateway.frames import EVENTS, edited
 from gateway.overrides import Overrides
 from gateway.passage import Passage, Passing
@@ -31,6 +30,7 @@ from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.shapes import pending_shape, read_object
 from gateway.routes.talk_answers import answer_of, exchange_of
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
+from kitty_core.audit.facts import Facts
 from kitty_core.errors import KittyError
 from kitty_core.hazard import find_override
 from kitty_core.leaving import CallerIsGone, Event, Gone, events_of, gone_from, unless_gone

@@ -52,6 +52,16 @@ def test_the_exact_phrase_executes_once_with_the_original_arguments(start):
     assert decisions(gateway) == [("blocked", None, "needs_confirmation"), ("confirmed", "ok", None)]
 
 
+def test_the_conversation_may_be_said_in_either_spelling(start):
+    gateway, service = start()
+    answer = gateway.post("/api/tools/disk.wipe", {"arguments": WIPE["arguments"], "conversationId": "c1"})
+    pending = answer.json()
+    assert pending["conversationId"] == "c1"
+    confirmed = gateway.post(f"/api/confirmations/{pending['pendingId']}", {"message": PHRASE, "conversationId": "c1"})
+    assert (confirmed.status_code, len(wiped(service))) == (200, 1)
+    assert [row["conversation_id"] for row in gateway.rows()] == ["c1", "c1"]
+
+
 @pytest.mark.parametrize(
     "message",
     [

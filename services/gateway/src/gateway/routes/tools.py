@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from gateway.auth import Caller
@@ -12,7 +12,7 @@ from gateway.gatekeeper import caller_of
 from gateway.overrides import Overrides
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
 from gateway.routes.shapes import wrapped_answer
-from gateway.wish import Wish
+from gateway.wish import CONVERSATION_FIELDS, Wish
 from kitty_core.hazard import find_override
 from kitty_core.leaving import gone_from
 from kitty_core.registry import LiveRegistry
@@ -28,7 +28,10 @@ class ToolCall(BaseModel):
 
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Checked against the tool's schema."""
-    conversation_id: Annotated[str, Field(max_length=200)] | None = None
+    conversation_id: Annotated[str, Field(max_length=200)] | None = Field(
+        None, validation_alias=AliasChoices(*CONVERSATION_FIELDS)
+    )
+    """`conversationId` too."""
     message: str | None = None
     """The person's own words of now: the override word counts only here. Never kept."""
 
@@ -84,10 +87,14 @@ def _for_person(tool: Tool) -> dict[str, Any]:
         "name": tool.name,
         "description": tool.description,
         "schema": dict(tool.schema),
+        "method": tool.method,
         "hazard_class": tool.hazard_class,
         "requires_confirmation": tool.requires_confirmation or tool.dual_confirm or tool.hazard_class == "high",
         "requires_override": tool.requires_override,
         "dual_confirm": tool.dual_confirm,
+        "egress": tool.egress,
+        "read_only": tool.read_only,
+        "budget_tier": tool.budget_tier,
         "enabled": tool.enabled,
         "note": tool.note,
     }

@@ -7,11 +7,12 @@ rules ─┬─ coding ───────────────────
                                └─ not ───> a question back
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from brain.asking import Opinion, ask_route
+from brain.calls import wanted_of
 from brain.decoding import only_text
 from brain.delivery import GENERATE, is_coding
 from brain.door import Offer
@@ -19,7 +20,7 @@ from brain.errors import GatewayIsUnavailable
 from brain.means import Means
 from brain.question import Question
 from brain.router import Route, route
-from brain.state import BrainState, Wanted
+from brain.state import BrainState
 from brain.trace import with_step
 
 WHICH = "Shall I write code for this, or shall we only talk about it?"
@@ -93,11 +94,9 @@ def _coding(question: Question) -> BrainState:
     return _call(question, offer, {only_text(offer.schema) or "request": question.request})
 
 
-def _call(question: Question, offer: Offer, arguments: dict[str, Any]) -> BrainState:
-    members = offer.schema.get("properties") or {}
-    if "conversation_id" in members:
-        arguments["conversation_id"] = question.conversation_id
-    return BrainState(next="invoke", wanted=(Wanted(offer, arguments),), is_coding=is_coding(offer.name))
+def _call(question: Question, offer: Offer, arguments: Mapping[str, Any]) -> BrainState:
+    wanted = wanted_of(question, offer, arguments)
+    return BrainState(next="invoke", wanted=(wanted,), offers=(offer,), is_coding=is_coding(offer.name))
 
 
 def _talk(question: Question) -> BrainState:

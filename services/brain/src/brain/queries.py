@@ -107,7 +107,7 @@ class Queries:
         return response
 
     async def _prepared(self, asked: Asked) -> Question:
-        question = asked.question
+        question = replace(asked.question, model=asked.model)
         if asked.keeps_history:
             kept = self._histories.of(question.caller.user_id, question.conversation_id)
             question = replace(question, history=kept)
@@ -136,7 +136,8 @@ class Queries:
             metrics=self._metrics,
             max_tokens=self._settings.brain_max_tokens,
             max_iterations=self._settings.brain_max_iterations,
-            has_second_opinion=self._models.are_apart("q4", "f16"),
+            has_second_opinion=self._models.has_second_opinion(asked.model),
+            tier_of=self._models.tier_of,
         )
         try:
             return await run_graph(self._graph, question, means)

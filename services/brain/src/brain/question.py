@@ -27,6 +27,8 @@ class Question:
     tool_mode: ToolMode = "auto"
     role: Role | None = None
     """The role that has to answer; None: the usual one."""
+    model: str | None = None
+    """The alias that has to answer, and to write the code; None: the usual one."""
     verbosity: int | None = None
     history: tuple[Exchange, ...] = ()
     offers: Offers = field(default_factory=Offers)

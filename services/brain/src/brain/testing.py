@@ -41,6 +41,7 @@ def coding_tool() -> dict[str, Any]:
     told["schema"]["properties"] |= {
         "conversation_id": {"type": ["string", "null"]},
         "tests": {"type": ["string", "null"]},
+        "model": {"type": ["string", "null"]},
     }
     return told
 

@@ -5,6 +5,7 @@ message ─> slash commands ─> POST /api/query/stream ─> steps on stderr ─
 """
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from kitty_cli import exit_codes
 from kitty_cli.client import Service, follow
 from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives
-from kitty_cli.errors import ServiceFailed, ServiceIsGone, ServiceRefused, UsageProblem
+from kitty_cli.errors import CliError, ServiceFailed, ServiceIsGone, ServiceRefused, UsageProblem
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, find_gateway, is_gone
+from kitty_cli.gateway import call, find_gateway, is_gone, listed
 from kitty_cli.progress import display_for
 from kitty_cli.render import write_json
 from kitty_cli.sse import Event
@@ -96,7 +97,10 @@ def _with_phrase(service: Service, answer: Answer) -> Answer:
     """With the phrase that confirms the waiting call: the brain is not told it, a person may ask for it."""
     if not answer.get("requiresConfirmation") or answer.get("confirmationPhrase") or not answer.get("pendingId"):
         return answer
-    waiting = call(service, "GET", "/api/confirmations").get("confirmations") or []
+    try:
+        waiting = listed(call(service, "GET", "/api/confirmations"), "confirmations")
+    except CliError:
+        return answer  # who may not see the phrase is told the id
     mine: Mapping[str, Any] = next((one for one in waiting if one.get("pendingId") == answer["pendingId"]), {})
     return {**answer, "confirmationPhrase": mine.get("confirmationPhrase")}
 
@@ -144,7 +148,7 @@ def confirmation_lines(answer: Answer) -> list[str]:
     tool, pending = answer.get("pendingTool"), answer.get("pendingId")
     lines = [f"{tool} (hazard class {answer.get('hazardClass')}) waits for your word; nothing was run."]
     if phrase := answer.get("confirmationPhrase"):
-        conversation = answer.get("conversationId")
+        conversation = shlex.quote(str(answer.get("conversationId")))
         lines.append(f'To run it: {command_name()} say "{phrase}" --conversation {conversation}')
     if pending:
         lines.append(f"Or: {command_name()} confirm {pending}")

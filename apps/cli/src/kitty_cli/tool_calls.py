@@ -1,6 +1,7 @@
 """`kitty-cli tools` and `kitty-cli confirm ID`: what can be called, and a person's word for a call that waits."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from kitty_cli.command_name import command_name
 from kitty_cli.errors import UsageProblem
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call as ask_gateway
-from kitty_cli.gateway import find_gateway
+from kitty_cli.gateway import find_gateway, listed
 from kitty_cli.render import write_json
 from kitty_cli.visible import visible
 from kitty_core.settings import environment
@@ -19,11 +20,12 @@ from kitty_core.settings import environment
 
 def show_tools(as_json: bool) -> ExitCode:
     """All tools of the gateway, each in a line or two."""
-    listed = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
+    answer = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
+    tools = listed(answer, "tools")
     if as_json:
-        write_json(listed)
+        write_json(answer)
         return ExitCode.VERIFIED
-    for tool in listed["tools"]:
+    for tool in tools:
         says = "needs your word" if tool["requires_confirmation"] else "runs when called"
         state = says if tool["enabled"] else "switched off"
         print(visible(f"{tool['name']:<22} hazard {tool['hazard_class']:<7} {state}\n    {tool['description']}"))
@@ -37,7 +39,7 @@ def confirm(pending_id: str | None, message: str | None, as_json: bool) -> ExitC
         UsageProblem: no such call waits, or there is nobody who could be asked.
     """
     gateway = find_gateway(None, environment())
-    waiting = ask_gateway(gateway, "GET", "/api/confirmations")["confirmations"]
+    waiting = listed(ask_gateway(gateway, "GET", "/api/confirmations"), "confirmations")
     if pending_id is None:
         return _show_all(waiting, as_json)
     call = next((call for call in waiting if call["pendingId"] == pending_id), None)
@@ -51,9 +53,13 @@ def confirm(pending_id: str | None, message: str | None, as_json: bool) -> ExitC
 def _asked(call: Mapping[str, Any]) -> str:
     print(_in_words(call), file=sys.stderr)
     if not sys.stdin.isatty():
-        raise UsageProblem(f"Say it: {command_name()} confirm {call['pendingId']} '{call['confirmationPhrase']}'")
+        phrase = shlex.quote(str(call["confirmationPhrase"]))
+        raise UsageProblem(f"Say it: {command_name()} confirm {call['pendingId']} {phrase}")
     print("> ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline()
+    said = sys.stdin.readline()
+    if not said:
+        raise UsageProblem("Nothing was said; nothing was run, and the call still waits.")
+    return said
 
 
 def _said(gateway: Service, call: Mapping[str, Any], message: str, as_json: bool) -> ExitCode:

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from kitty_cli.client import Service, ask_health, healthz
 from kitty_cli.command_name import command_name
+from kitty_cli.detached import with_absolute_paths
 from kitty_cli.errors import UsageProblem
 from kitty_cli.fingerprint import fingerprint
 from kitty_cli.model_plan import ModelPlan, make_plan, pull_what_is_missing
@@ -82,6 +84,8 @@ def _plan_by_brain(model: str | None, env: Mapping[str, str]) -> ModelPlan:
 
 
 def _own(plan: ModelPlan, env: Mapping[str, str], say: Say, quiet: bool) -> Destination:
+    # Before anything is compared: two folders mean two things by one relative path.
+    plan = replace(plan, env=with_absolute_paths(plan.env, Path.cwd()))
     mark = fingerprint(plan.env, plan.kind)
     running = next((resident for resident in living_residents() if resident.wanted.fingerprint == mark), None)
     if plan.advised and plan.field is None and running is not None:

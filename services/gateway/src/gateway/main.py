@@ -147,7 +147,7 @@ def _check_access(settings: Settings, keys: KeyStore) -> None:
         raise ConfigurationError(f"{where} needs an API key and there is none. Make one: {MAKE_A_KEY}")
 
 
-MAKE_A_KEY = "python -m gateway.keys create --role admin --user NAME"
+MAKE_A_KEY = "`./kitty keys create --role admin --user NAME` (`kitty-cli keys`)."
 
 
 async def _sweep(replies: Replies, audit: SpooledAuditLog) -> None:

@@ -87,6 +87,9 @@ def test_another_service_cannot_keep_a_row_from_being_written_by_naming_a_job(st
         (Reply({"code": "unauthorized"}, 401), 502, ("error", "bad_gateway")),
         (Reply(content=b"<html>"), 502, ("error", "bad_gateway")),
         (Reply(status=500, content=b"oops"), 502, ("error", "bad_gateway")),
+        (Reply(content=b'{"a": NaN}'), 502, ("error", "bad_gateway")),
+        (Reply({}, 307, headers={"location": "http://evil.example/"}), 502, ("error", "bad_gateway")),
+        (Reply(content=b"{}", headers={"content-encoding": "gzip, gzip"}), 502, ("error", "bad_gateway")),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -94,6 +97,20 @@ def test_each_way_a_service_can_fail_has_its_answer_and_one_row(start, reply, st
     gateway, _ = start(reply)
     assert gateway.post(GENERATE, ASK).status_code == status
     assert facts(row(gateway), "decision", "status", "error") == ("allowed", *said)
+
+
+def test_a_services_headers_make_no_page_no_cookie_and_no_open_door_of_the_answer(start):
+    sent = {"content-type": "text/html", "access-control-allow-origin": "*", "set-cookie": "a=b", "refresh": "0; url=/x",
+            "location": "http://evil.example/", "retry-after": "3"}  # fmt: skip
+    gateway, service = start(Reply(content=b"{}", headers=sent))
+    answers = [gateway.post(GENERATE, ASK)]
+    service.script = Reply(
+        frames=['data: {"type": "complete"}\n\n'], headers={**sent, "content-type": "text/event-stream"}
+    )
+    answers.append(gateway.post("/api/coding/stream", ASK))
+    for answer, kind in zip(answers, ("application/json", "text/event-stream"), strict=True):
+        assert (answer.headers["content-type"].partition(";")[0], answer.headers["retry-after"]) == (kind, "3")
+        assert not {"access-control-allow-origin", "set-cookie", "refresh", "location"} & set(answer.headers)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ class Upstreams:
 
     def headers_for(self, caller: Caller, request_id: str, given: Mapping[str, str]) -> dict[str, str]:
         """What a service is told: who asks and under which id, and of the caller's headers the harmless ones."""
-        headers = {name: value for name, value in given.items() if name.lower() in PASSED_TO_SERVICES}
+        harmless = ((name, value) for name, value in given.items() if name.lower() in PASSED_TO_SERVICES)
+        headers = {name: value for name, value in harmless if value.isascii()}
         headers |= {"X-Request-Id": request_id, "X-Kitty-User": caller.user_id, "X-Kitty-Role": caller.role}
         headers["Accept-Encoding"] = "identity"
         if caller.is_remote_read_only:

@@ -12,8 +12,9 @@ from gateway.confirmations import PendingCall
 from gateway.door import Done, Waiting
 from gateway.passage import Gone, Passage, Passing
 from gateway.replies import Cancelled
+from gateway.wish import DEEPEST
 from kitty_core.errors import BadRequest
-from kitty_core.wire import JsonResponse, from_json
+from kitty_core.wire import JsonResponse, from_json, is_nested_deeper
 
 PROBLEM = "application/problem+json"
 WHERE_TO_CONFIRM = "confirm in the page or with `kitty-cli confirm {id}`"
@@ -23,12 +24,14 @@ async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in the body.
 
     Raises:
-        BadRequest: it holds none, or a number that is none (NaN, Infinity).
+        BadRequest: it holds none, or a number that is none (NaN, Infinity), or is nested too deep.
     """
     try:
         body = from_json(await request.body())
     except (ValueError, RecursionError):
         raise BadRequest("The body is no JSON.") from None
+    if is_nested_deeper(body, DEEPEST):
+        raise BadRequest(f"The body is nested more than {DEEPEST} deep.")
     if not isinstance(body, dict):
         raise BadRequest("The body is no JSON object.")
     return body

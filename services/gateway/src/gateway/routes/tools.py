@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from gateway.auth import Caller
@@ -11,10 +11,11 @@ from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
 from gateway.routes.shapes import gone_from, wrapped_answer
-from gateway.wish import Wish
+from gateway.wish import DEEPEST, Wish
 from kitty_core.hazard import find_override
 from kitty_core.registry import LiveRegistry
 from kitty_core.tools import Tool
+from kitty_core.wire import is_nested_deeper
 
 Asker = Annotated[Caller, Depends(caller_of)]
 
@@ -29,6 +30,13 @@ class ToolCall(BaseModel):
     conversation_id: Annotated[str, Field(max_length=200)] | None = None
     message: str | None = None
     """The person's own words of now: the override word counts only here. Never kept."""
+
+    @field_validator("arguments")
+    @classmethod
+    def _is_flat_enough(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        if is_nested_deeper(arguments, DEEPEST):
+            raise ValueError(f"nested more than {DEEPEST} deep")
+        return arguments
 
 
 class ToolList(BaseModel):

@@ -284,9 +284,10 @@ def no_repository(repository, other):
     [
         dot_git_file, dot_git_link, common_folder, alternates, objects_link, head_link, head_of_another_kind, head_pipe,
         no_repository,
-        link("packed-refs"), link("shallow"), link("info/grafts"), link("info/exclude"), link("index"), link("info", "."),
-        link("refs", ".git/refs"), link("refs/heads", ".git/refs/heads"), link("refs/heads/x", ".git/refs/heads/main"),
-        link("objects/pack", ".git/objects/pack"), link("objects/ab", ".git/objects/ab"),
+        link("packed-refs"), link("shallow"), link("info/grafts"), link("info/exclude"), link("index"),
+        link("info", "."), link("refs", ".git/refs"), link("refs/heads", ".git/refs/heads"),
+        link("refs/heads/x", ".git/refs/heads/main"), link("objects/pack", ".git/objects/pack"),
+        link("objects/ab", ".git/objects/ab"),
     ],
     ids=lambda change: change.__name__,
 )  # fmt: skip

@@ -132,7 +132,7 @@ def _has_no_alternates(repository: int) -> None:
 
 
 def _has_no_links(repository: int, names: set[str]) -> None:
-    """Nothing that git reads as data leads elsewhere: the entries of `.git`, of objects, packs and info, and all refs."""
+    """Nothing that git reads as data leads elsewhere: entries of `.git`, of objects, packs and info, and all refs."""
     waiting = [("", "."), *((name, name) for name in ("objects", "objects/pack", "info", "refs"))]
     seen = 0
     for name, path in waiting:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import threading
 import time
 
@@ -140,6 +141,15 @@ def test_a_number_that_json_does_not_have_is_refused(start):
         url, headers = f"{gateway.base_url}/api/tools/disk.wipe", {"content-type": "application/json"}
         assert httpx.post(url, content=content, headers=headers, trust_env=False).status_code == 422
     assert service.seen == []
+
+
+def test_a_caller_that_takes_nothing_of_a_stream_holds_the_service_to_the_deadline_only(start):
+    gateway, _ = start(Reply(frames=["data: " + "x" * 1_000_000 + "\n\n"] * 100), gateway_deadline_sec=0.5)
+    url = httpx.URL(gateway.base_url)
+    head = f"POST {STREAM} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+    with socket.create_connection((url.host, url.port)) as caller:
+        caller.sendall(head.encode() + b'{"request":"x"}')
+        assert facts(row(gateway), "status", "error") == ("timeout", "deadline")
 
 
 @pytest.mark.parametrize("depth", [101, 950, 955, 956, 957, 958, 5000])

@@ -6,7 +6,8 @@ create_service() gives a FastAPI app with
   service token,
 - answers that are valid JSON whatever a guest or a model put into them (`wire`),
 - a request id on every request, log line and answer,
-- GET /docs, a plain page of the routes, and GET /metrics in the plain exposition format. `/healthz` and `/readyz` are the service's own routes.
+- GET /docs, a plain page of the routes, and GET /metrics in the plain exposition format. `/healthz` and `/readyz` are
+  the service's own routes.
 """
 
 import asyncio

@@ -21,6 +21,8 @@ from gateway.proxy import passed_on
 from kitty_core.wire import to_json
 
 T = TypeVar("T")
+TAKEN_WITHIN_SEC = 2.0
+"""What is left to a caller to take the last of a stream after its deadline; then its service is let go."""
 Gone = Callable[[], Awaitable[None]]
 """Returns when the caller has gone."""
 
@@ -57,7 +59,7 @@ class Passage:
         self.headers = passed_on(response.headers.multi_items())
         self._response = response
         self._held = held
-        self._until = until
+        self.until = until
         self._on_end = on_end
         self._watch = FrameWatch()
         self._broken = "client_disconnected"
@@ -68,7 +70,7 @@ class Passage:
         raw = self._response.aiter_raw()
         while True:
             try:
-                async with asyncio.timeout_at(self._until):
+                async with asyncio.timeout_at(self.until):
                     chunk = await anext(raw)
             except StopAsyncIteration:
                 self._broken = "stream_broken"
@@ -83,6 +85,10 @@ class Passage:
             yield chunk
         if not self._watch.has_ended:
             yield self._last_words()
+
+    def cut_off(self) -> None:
+        """The time is over, and the caller has not taken what there is."""
+        self._broken = "deadline"
 
     async def close(self) -> None:
         """Ends it, whether all of it was read or not; a second time does nothing."""
@@ -124,9 +130,12 @@ class Passing(Response):
                 pass
 
         try:
-            await unless_gone(self._pump(send), gone)
+            async with asyncio.timeout_at(self._passage.until + TAKEN_WITHIN_SEC):
+                await unless_gone(self._pump(send), gone)
         except CallerIsGone:
             return  # there is nobody to tell
+        except TimeoutError:
+            self._passage.cut_off()
         finally:
             await _undisturbed(self._passage.close())
 

@@ -38,6 +38,7 @@ from kitty_core.hazard import Call, Decision, judge
 from kitty_core.leaving import CallerIsGone, Gone, unless_gone
 from kitty_core.registry import LiveRegistry, backing_url
 from kitty_core.tools import Tool
+from kitty_core.wire import from_json
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -193,7 +194,7 @@ class Door:
             name = self._upstreams.name_of(url)
             raise ServiceAnsweredBadly(f"{name} answered {tool.name} with {response.status_code} and no JSON.")
         await row.end(facts)
-        headers = [pair for pair in passed_on(response.headers.multi_items()) if pair[0] != b"content-encoding"]
+        headers = passed_on(response.headers.multi_items())
         decision: Literal["allowed", "confirmed"] = "confirmed" if wish.confirmed else "allowed"
         return Done(tool.name, decision, facts, response.status_code, headers, content, body)
 
@@ -241,6 +242,6 @@ async def _whole(response: httpx.Response, name: str) -> bytes:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return from_json(content)
     except (ValueError, RecursionError):
         return None

@@ -397,10 +397,10 @@ class Terminal:
 def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_private(cli, gateway):
     asked = gateway(answer())
     shell = Terminal(cli, "shell")
-    shell.press("/help\r", after="kitty> ")
+    shell.press("/help\r", after="kitty>")
     shell.press("lost", after="/exit")
     shell.press("\x03", after="lost")
-    shell.press("\x04", after="kitty> ")
+    shell.press("\x04", after="kitty>")
     assert shell.end() == 0
     history = cli.folder / "state" / "kitty" / "shell-history"
     assert "/help" in history.read_text()
@@ -412,7 +412,7 @@ def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_
 def test_sigterm_ends_a_shell_that_waits_for_a_line(cli, gateway):
     gateway(answer())
     shell = Terminal(cli, "shell")
-    shell.press("a", after="kitty> ")
+    shell.press("a", after="kitty>")
     shell.kill(signal.SIGTERM)
     assert shell.end() == 130
 

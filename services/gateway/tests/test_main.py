@@ -1,35 +1,15 @@
 """The program as it is started: `python -m gateway.main` and `python -m gateway.keys`."""
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
 from gateway.testing import TOKEN, Reply, running_service, wait_until
-
-REGISTRY = "tools:\n  disk.look: {method: GET, url: '${BROKER_BASE}/look', hazard_class: none}\n"
-
-
-@pytest.fixture
-def env(tmp_path):
-    """What a fresh user has."""
-    registry = tmp_path / "registry.yaml"
-    registry.write_text(REGISTRY)
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-    return {
-        **kept,
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "TOOL_REGISTRY_PATH": str(registry),
-        "BROKER_BASE": "http://127.0.0.1:9",
-        "KITTY_SERVICE_TOKEN": TOKEN,
-    }
 
 
 def run(module, env, *words):
@@ -41,37 +21,6 @@ def keys(env, *words):
     done = run("gateway.keys", env, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-@contextmanager
-def started(env, log):
-    """A running gateway; yields (base URL, process). Its output goes to `log`."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway.main"],
-            env={**env, "GATEWAY_PORT": str(port)},
-            cwd=log.parent,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    base_url = f"http://127.0.0.1:{port}"
-
-    def answers():
-        assert process.poll() is None, log.read_text()
-        try:
-            return httpx.get(f"{base_url}/metrics", trust_env=False).status_code == 200
-        except httpx.ConnectError:
-            return False
-
-    try:
-        wait_until(answers, seconds=60)
-        yield base_url, process
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_off_loopback_without_a_key_it_does_not_start_and_says_how_to_make_one(env):
@@ -122,7 +71,7 @@ def test_a_name_that_could_be_mistaken_makes_no_key(env, name):
     assert run("gateway.keys", env, "create", f"--user={name}").returncode == 2
 
 
-def test_no_key_and_no_token_is_ever_in_the_logs(env, tmp_path):
+def test_no_key_and_no_token_is_ever_in_the_logs(env, started, tmp_path):
     key = keys(env, "create", "--user", "ann")
     wrong = "kitty_" + "w" * 43
     log = tmp_path / "log"
@@ -141,8 +90,9 @@ def test_no_key_and_no_token_is_ever_in_the_logs(env, tmp_path):
         assert secret not in text
 
 
-def test_reloading_the_registry_under_load_drops_no_request(env, tmp_path):
+def test_reloading_the_registry_under_load_drops_no_request(env, started, tmp_path):
     registry = tmp_path / "registry.yaml"
+    as_it_was = registry.read_text()
     more = "  disk.more: {method: GET, url: '${BROKER_BASE}/more', hazard_class: none}\n"
     stop = threading.Event()
     statuses, reloads = [], 0
@@ -166,11 +116,13 @@ def test_reloading_the_registry_under_load_drops_no_request(env, tmp_path):
         clients = [threading.Thread(target=load) for _ in range(4)]
         for client in clients:
             client.start()
-        for text, wanted in [(REGISTRY + more, {"disk.look", "disk.more"}), (REGISTRY, {"disk.look"})] * 3:
+        for text, wanted in [(as_it_was + more, {"disk.look", "disk.more"}), (as_it_was, {"disk.look"})] * 3:
             registry.write_text(text)
             process.send_signal(signal.SIGHUP)
             wait_until(lambda wanted=wanted: tools() == wanted)
             reloads += 1
+            before = len(statuses)
+            wait_until(lambda before=before: len(statuses) > before + 3, seconds=30)
         registry.write_text("tools: [not, right")
         process.send_signal(signal.SIGHUP)
         wait_until(lambda: "registry_reload_failed" in (tmp_path / "log").read_text())
@@ -179,5 +131,4 @@ def test_reloading_the_registry_under_load_drops_no_request(env, tmp_path):
         for client in clients:
             client.join(30)
     assert reloads == 6
-    assert len(statuses) > 20
     assert set(map(str, statuses)) == {str((200, {"path": "/look"}))}

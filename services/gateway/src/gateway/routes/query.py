@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from gateway.auth import Caller
 from gateway.door import Done
-from gateway.errors import NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
+from gateway.errors import DatabaseIsAway, NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
 from gateway.facts import Facts
 from gateway.gatekeeper import caller_of
 from gateway.passage import Passage, Passing, unless_gone
@@ -77,12 +77,22 @@ class Talk:
         return JsonResponse(answer)
 
     async def _reply(self, request: Request, caller: Caller, body: dict[str, Any]) -> Reply | None:
-        """The message as a reply to the newest call that waits in its conversation; None where it is none."""
+        """The message as a reply to the newest call that waits in its conversation; None where it is none.
+
+        Raises:
+            DatabaseIsAway: it could be one.
+        """
         message, conversation = _message(body), named_in(body, CONVERSATION_FIELDS)
         if caller.surface != "human" or not conversation:
             return None
-        waiting = [call for call in await self.replies.waiting(caller) if call.conversation_id == conversation]
-        own = [call for call in waiting if call.user_id == caller.user_id]
+        try:
+            waiting = await self.replies.waiting(caller)
+        except DatabaseIsAway:
+            if self.replies.may_be_meant(message):
+                raise
+            return None
+        in_it = [call for call in waiting if call.conversation_id == conversation]
+        own = [call for call in in_it if call.user_id == caller.user_id]
         if not own or read_reply(message, own[-1].phrase) == "neither":
             return None
         return Reply(own[-1].id, message, caller, request.scope["request_id"], conversation)

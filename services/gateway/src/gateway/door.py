@@ -98,6 +98,14 @@ class Door:
         names = {"gateway"} | (self._own_hosts if urlsplit(tool.url).port == port else set())
         return backing_url(tool.url, names=names, port=port, backing=self._backing)
 
+    @property
+    def phrases(self) -> set[str]:
+        """What confirms one tool or another."""
+        return {self._phrase_of(tool) for tool in self._live.current.tools.values()}
+
+    def _phrase_of(self, tool: Tool) -> str:
+        return tool.confirmation_phrase or self._settings.hazard_confirmation_phrase
+
     async def invoke(self, wish: Wish, gone: Gone) -> Waiting | Done | Passage:
         """Makes the call, if it may be made. Exactly one row is written, at the latest when a `Passage` ends.
 
@@ -164,7 +172,7 @@ class Door:
             arguments_sha256=sha256,
             user_id=wish.caller.user_id,
             conversation_id=conversation_id,
-            phrase=tool.confirmation_phrase or self._settings.hazard_confirmation_phrase,
+            phrase=self._phrase_of(tool),
             hazard_class=decision.hazard_class or tool.hazard_class,
             dual_confirm=tool.dual_confirm,
             override_given=wish.override_given,

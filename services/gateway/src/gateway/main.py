@@ -4,7 +4,8 @@ settings ─┬─> database ─┬─> keys ──> doorman ──> gatekeeper
           │             └─> confirmations ─┐
           ├─> registry ────────────────────┼─> door ─> replies ─> routes
           ├─> upstreams ─> broker commands ┤
-          └─> audit ─> recorder ───────────┘
+          └─> audit ─> recorder ─┬─────────┘
+                                 └─> denials (of gatekeeper and routes)
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from gateway.auth import Doorman
 from gateway.commands import BrokerCommands
 from gateway.confirmations import Confirmations
 from gateway.database import open_keys
+from gateway.denials import Denials
 from gateway.door import Door
 from gateway.gatekeeper import Gatekeeper
 from gateway.key_store import KeyStore
@@ -81,6 +83,7 @@ def create_app(
     for tool in live.current.tools.values():
         if tool.enabled:
             door.url_of(tool)
+    denials = Denials(recorder, live, coding.PATHS)
     replies = Replies(door, pending, recorder, clock, settings.hazard_signing_key)
 
     @asynccontextmanager
@@ -111,10 +114,11 @@ def create_app(
             rate=RateLimit(settings.gateway_rate_per_min, time.monotonic),
             failures=RateLimit(settings.gateway_failures_per_min, time.monotonic),
             concurrency=Concurrency(settings.gateway_concurrency),
+            on_refusal=denials.note,
         )
     )
-    app.include_router(coding.create_router(door))
-    app.include_router(tools.create_router(door, live, settings.api_override_password))
+    app.include_router(coding.create_router(door, denials))
+    app.include_router(tools.create_router(door, live, settings.api_override_password, denials))
     app.include_router(confirmations.create_router(replies))
     app.include_router(query.create_router(upstreams, replies, settings.gateway_deadline_sec))
     app.include_router(audit_routes.create_router(trail))

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from gateway.auth import Caller
 from gateway.confirmations import PendingCall
 from gateway.door import Done, Waiting
+from gateway.errors import BodyIsNoJson
 from gateway.passage import Passage, Passing
 from gateway.replies import Cancelled
-from kitty_core.errors import BadRequest
 from kitty_core.wire import JsonResponse
 
 PROBLEM = "application/problem+json"
@@ -27,14 +27,14 @@ async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in the body.
 
     Raises:
-        BadRequest: it holds none, or a number that is none (NaN, Infinity).
+        BodyIsNoJson: it holds none, or a number that is none (NaN, Infinity).
     """
     try:
         body = json.loads(await request.body(), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
-        raise BadRequest("The body is no JSON.") from None
+        raise BodyIsNoJson from None
     if not isinstance(body, dict):
-        raise BadRequest("The body is no JSON object.")
+        raise BodyIsNoJson("The body is no JSON object.")
     return body
 
 

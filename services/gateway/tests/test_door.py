@@ -199,6 +199,18 @@ def test_a_url_that_points_at_the_gateway_is_asked_of_the_service_behind_it(star
     assert [seen.path for seen in service.seen] == [GENERATE]
 
 
+def test_a_reload_that_points_at_the_gateway_with_nothing_behind_changes_nothing(start, tmp_path):
+    gateway, _ = start()
+    live, file = gateway.app.state.live, tmp_path / "tool_registry.yaml"
+    before, text = live.current, file.read_text()
+    lost = "  odd.one: {method: POST, url: http://gateway:8080/api/nothing/one}\n"
+    file.write_text(text + lost)
+    assert (live.reload(), live.current) == (False, before)
+    file.write_text(text + lost.replace("{", "{enabled: false, "))
+    assert live.reload()
+    assert gateway.post("/api/tools/odd.one", {}).json()["rule"] == "disabled"
+
+
 def test_a_get_tool_gets_its_arguments_in_the_query(start):
     gateway, service = start()
     assert gateway.post("/api/tools/disk.look", {"arguments": {"path": "a b"}}).json()["status"] == "ok"

@@ -316,6 +316,12 @@ def test_an_admin_sees_all_rows_and_others_their_own(start):
     assert seen("?user=bob", ann) == []
     assert seen("?user=bob&tool=disk.look", root) == [("bob", "disk.look")]
     assert seen("?since=2023-11-14T22:14:00Z", root) == [("ann", "disk.old")]
+    assert seen("?since=2023-11-14T22:14:00", root) == seen("?since=2023-11-14T23:14:00%2B01:00", root)
+    assert seen("?since=2023-11-14T22:14:00", root) == [("ann", "disk.old")]
+    assert seen("?since=2023-11-15", root) == []
+    assert seen("?tool=disk_old", root) == [("ann", "disk.old")]
+    for no_moment in ("yesterday", "1700000000", "0001-01-01T00:00:00%2B14:00"):
+        assert gateway.get(f"/api/audit?since={no_moment}", **root).status_code == 422, no_moment
     assert seen("?limit=1", root) == [("ann", "disk.old")]
     assert gateway.get("/api/audit", **root).json()["head"]["count"] == 3
 

@@ -8,7 +8,7 @@ open_audit() ─> SpooledAuditLog ─┬─> SqlAuditLog ─> tool_invocations, 
 from kitty_core.audit.chain import Break, Head, Verification
 from kitty_core.audit.opening import open_audit
 from kitty_core.audit.port import AuditLog, AuditRowRefused, AuditSpoolFailed, AuditUnavailable
-from kitty_core.audit.records import Decision, Entry, Invocation, Status, arguments_sha256
+from kitty_core.audit.records import Decision, Entry, Invocation, Status, arguments_sha256, read_moment
 from kitty_core.audit.spool import SpooledAuditLog
 from kitty_core.audit.store import SqlAuditLog
 
@@ -28,4 +28,5 @@ __all__ = [
     "Verification",
     "arguments_sha256",
     "open_audit",
+    "read_moment",
 ]

@@ -37,6 +37,11 @@ tools:
     method: GET
     url: ${BROKER_BASE}/look
     hazard_class: none
+  disk.log:
+    method: POST
+    url: ${BROKER_BASE}/log
+    hazard_class: none
+    read_only: true
   disk.old:
     method: POST
     url: ${BROKER_BASE}/old

@@ -258,6 +258,18 @@ def test_a_url_that_points_at_the_gateway_is_asked_of_the_service_behind_it(star
     assert [seen.path for seen in service.seen] == [GENERATE]
 
 
+def test_a_reload_that_points_at_the_gateway_with_nothing_behind_changes_nothing(start, tmp_path):
+    gateway, _ = start()
+    live, file = gateway.app.state.live, tmp_path / "tool_registry.yaml"
+    before, text = live.current, file.read_text()
+    lost = "  odd.one: {method: POST, url: http://gateway:8080/api/nothing/one}\n"
+    file.write_text(text + lost)
+    assert (live.reload(), live.current) == (False, before)
+    file.write_text(text + lost.replace("{", "{enabled: false, "))
+    assert live.reload()
+    assert gateway.post("/api/tools/odd.one", {}).json()["rule"] == "disabled"
+
+
 def test_a_get_tool_gets_its_arguments_in_the_query(start):
     gateway, service = start()
     assert gateway.post("/api/tools/disk.look", {"arguments": {"path": "a b"}}).json()["status"] == "ok"
@@ -363,6 +375,12 @@ def test_an_admin_sees_all_rows_and_others_their_own(start):
     assert seen("?user=bob", ann) == []
     assert seen("?user=bob&tool=disk.look", root) == [("bob", "disk.look")]
     assert seen("?since=2023-11-14T22:14:00Z", root) == [("ann", "disk.old")]
+    assert seen("?since=2023-11-14T22:14:00", root) == seen("?since=2023-11-14T23:14:00%2B01:00", root)
+    assert seen("?since=2023-11-14T22:14:00", root) == [("ann", "disk.old")]
+    assert seen("?since=2023-11-15", root) == []
+    assert seen("?tool=disk_old", root) == [("ann", "disk.old")]
+    for no_moment in ("yesterday", "1700000000", "0001-01-01T00:00:00%2B14:00"):
+        assert gateway.get(f"/api/audit?since={no_moment}", **root).status_code == 422, no_moment
     assert seen("?limit=1", root) == [("ann", "disk.old")]
     assert gateway.get("/api/audit", **root).json()["head"]["count"] == 3
 

@@ -138,6 +138,25 @@ def spoil(database, user):
         assert connection.execute("UPDATE api_keys SET last_used = 'x' WHERE user_id = ?", (user,)).rowcount == 1
 
 
+@pytest.mark.parametrize(("setting", "is_kept"), [({"AUDIT_STORE_PROMPTS": "true"}, True), ({}, False)])
+def test_what_was_asked_is_kept_only_where_that_is_set_and_can_be_erased(env, started, tmp_path, setting, is_kept):
+    def is_on_disk():
+        return any(b"sesame" in file.read_bytes() for file in (tmp_path / "state").rglob("*") if file.is_file())
+
+    body = {"arguments": {"path": "open sesame"}}
+    with started({**env, **setting}, tmp_path / "log") as (base_url, _):
+        assert httpx.post(f"{base_url}/api/tools/disk.look", json=body, trust_env=False).status_code == 502
+        assert is_on_disk() == is_kept
+        counted = run("kitty_core.audit", env, "prompts").stdout
+        assert counted == f"{int(is_kept)} prompts are kept\n"
+        assert run("kitty_core.audit", env, "prompts", "--erase").returncode == 0
+        assert not is_on_disk()
+    assert b"sesame" not in (tmp_path / "log").read_bytes()
+    listed = json.loads(run("kitty_core.audit", env, "list", "--tool", "disk_look", "--json").stdout)
+    assert [entry["tool"] for entry in listed["entries"]] == ["disk.look"]
+    assert run("kitty_core.audit", env, "verify").stdout.startswith("whole: 1 rows")
+
+
 def test_reloading_the_registry_under_load_drops_no_request(env, started, tmp_path):
     registry = tmp_path / "registry.yaml"
     as_it_was = registry.read_text()

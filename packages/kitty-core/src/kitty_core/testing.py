@@ -42,8 +42,9 @@ class MemoryAuditLog:
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[Entry]:
         """The newest rows that match, newest first."""
-        wanted = {name: value for name, value in (("tool", tool), ("user_id", user_id)) if value is not None}
-        found = [row for row in self.rows if all(row.columns[name] == value for name, value in wanted.items())]
+        found = [row for row in self.rows if user_id in (None, row.columns["user_id"])]
+        if tool is not None:
+            found = [row for row in found if row.columns["tool"].replace(".", "_") == tool.replace(".", "_")]
         if since is not None:
             found = [row for row in found if row.columns["created_at"] >= in_utc(since)]
         return sorted(reversed(found), key=lambda row: str(row.columns["created_at"]), reverse=True)[:limit]

@@ -10,6 +10,7 @@ KittyError (kitty_core)
 ├─ ToolIsBlocked            403 tool_blocked            (Forbidden)
 ├─ UnknownTool              404 unknown_tool
 ├─ UnknownCommand           404 unknown_command
+├─ BodyIsNoJson             422 bad_request             (BadRequest)
 ├─ ArgumentsAreWrong        422 bad_request             (BadRequest)
 ├─ ConfirmationIsRefused    403 confirmation_refused    (Forbidden)
 ├─ UnknownConfirmation      404 unknown_confirmation
@@ -88,6 +89,10 @@ class UnknownCommand(KittyError):
 
     status = 404
     code = "unknown_command"
+
+
+class BodyIsNoJson(BadRequest):
+    """The body is no JSON."""
 
 
 class ArgumentsAreWrong(BadRequest):

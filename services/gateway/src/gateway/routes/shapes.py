@@ -10,10 +10,10 @@ from starlette.responses import Response
 from gateway.auth import Caller
 from gateway.confirmations import PendingCall
 from gateway.door import Done, Waiting
+from gateway.errors import BodyIsNoJson
 from gateway.passage import Passage, Passing
 from gateway.replies import Cancelled
 from gateway.wish import DEEPEST
-from kitty_core.errors import BadRequest
 from kitty_core.wire import JsonResponse, from_json, is_nested_deeper
 
 PROBLEM = "application/problem+json"
@@ -26,16 +26,16 @@ async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in the body.
 
     Raises:
-        BadRequest: it holds none, or a number that is none (NaN, Infinity), or is nested too deep.
+        BodyIsNoJson: it holds none, or a number that is none (NaN, Infinity), or is nested too deep.
     """
     try:
         body = from_json(await request.body())
     except (ValueError, RecursionError):
-        raise BadRequest("The body is no JSON.") from None
+        raise BodyIsNoJson from None
     if is_nested_deeper(body, DEEPEST):
-        raise BadRequest(f"The body is nested more than {DEEPEST} deep.")
+        raise BodyIsNoJson(f"The body is nested more than {DEEPEST} deep.")
     if not isinstance(body, dict):
-        raise BadRequest("The body is no JSON object.")
+        raise BodyIsNoJson("The body is no JSON object.")
     return body
 
 

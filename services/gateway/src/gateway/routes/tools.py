@@ -7,6 +7,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from gateway.auth import Caller
+from gateway.denials import Denials
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.overrides import Overrides
@@ -52,9 +53,11 @@ class ToolList(BaseModel):
     """Changes when what models see or what decides about a call does."""
 
 
-def create_router(door: Door, live: LiveRegistry, overrides: Overrides, override_word: str) -> APIRouter:
+def create_router(
+    door: Door, live: LiveRegistry, overrides: Overrides, override_word: str, denials: Denials
+) -> APIRouter:
     """The two routes."""
-    router = APIRouter()
+    router = APIRouter(route_class=denials.route_class)
 
     @router.get("/api/tools", responses=PROBLEMS)
     async def list_tools(

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from brain.cache import AnswerCache, Key, normalised
+from brain.clarification import read_choice
 from brain.delivery import delivered, is_coding
 from brain.door import Door, Offers, Outcome
 from brain.errors import GatewayIsUnavailable, of_model
@@ -138,7 +139,7 @@ class Queries:
         question = replace(asked.question, model=asked.model)
         if asked.keeps_history:
             kept = self._histories.of(question.caller.user_id, question.conversation_id)
-            question = replace(question, history=kept)
+            question = _settled(replace(question, history=kept))
         if question.tool_mode == "off":
             return question
         try:
@@ -150,7 +151,14 @@ class Queries:
         """Where an answer of this may be kept; None: nowhere."""
         text = normalised(question.request)
         keeps_secret = without_override(question.text, self._settings.api_override_password) != question.text
-        if question.history or question.tool or question.tool_mode != "auto" or keeps_secret or not text:
+        if (
+            question.history
+            or question.settled
+            or question.tool
+            or question.tool_mode != "auto"
+            or keeps_secret
+            or not text
+        ):
             return None
         if route(question.request).kind == "coding" or question.no_tools_because is not None:
             return None
@@ -159,13 +167,13 @@ class Queries:
 
     async def _react(self, asked: Asked, question: Question, listener: Listener) -> BrainState:
         means = Means(
-            writer=self._models.start(asked.model),
+            writer=self._models.start(question.model),
             door=self._door,
             emit=listener,
             metrics=self._metrics,
             max_tokens=self._settings.brain_max_tokens,
             max_iterations=self._settings.brain_max_iterations,
-            has_second_opinion=self._models.has_second_opinion(asked.model),
+            has_second_opinion=self._models.has_second_opinion(question.model),
             tier_of=self._models.tier_of,
         )
         try:
@@ -183,8 +191,21 @@ class Queries:
                 self._waiting.popitem(last=False)
         if asked.keeps_history:
             said = without_override(question.request, self._settings.api_override_password)
-            exchange = Exchange(said, state.get("output", ""), state.get("is_coding", False))
+            asks = state.get("is_open", False)
+            exchange = Exchange(said, state.get("output", ""), state.get("is_coding", False), asks, question.model)
             self._histories.add(user, conversation, exchange)
+
+
+def _settled(question: Question) -> Question:
+    """An answer to the question back is about what was said before it; anything else is a message of its own."""
+    before = question.history[-1] if question.history else None
+    if before is None or not before.is_open or question.tool is not None or question.tool_mode == "off":
+        return question
+    choice = read_choice(question.request)
+    if choice is None:
+        return question
+    model, history = question.model or before.model, question.history[:-1]
+    return replace(question, text=before.user, request=before.user, model=model, history=history, settled=choice)
 
 
 def _is_mere_talk(state: BrainState) -> bool:

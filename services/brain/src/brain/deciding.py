@@ -14,7 +14,7 @@ from typing import Any
 from brain.asking import Opinion, ask_route
 from brain.calls import wanted_of
 from brain.clarification import question_for
-from brain.decoding import only_text
+from brain.decoding import choices, only_text
 from brain.delivery import GENERATE, is_coding
 from brain.door import Offer
 from brain.errors import GatewayIsUnavailable
@@ -80,9 +80,18 @@ def _named(question: Question, name: str) -> BrainState:
     if offer is None:
         there_are = ", ".join(tool.dotted for tool in question.offers.tools) or "none"
         return BrainState(next="end", output=f"There is no tool {name}, so nothing was run. There are: {there_are}.")
-    if text := only_text(offer.schema):
-        return _call(question, offer, {text: question.request})
+    if (text := only_text(offer.schema)) and (value := _value(question, offer, text)) is not None:
+        return _call(question, offer, {text: value})
     return BrainState(next="choose", offers=(offer,))
+
+
+def _value(question: Question, offer: Offer, name: str) -> str | None:
+    """What the person gave as the one argument; None where it is none of the values there are."""
+    values = choices(offer.schema, name)
+    if values is None:
+        return question.request
+    said = question.request.strip(" \t\r\n.`\"'")
+    return said if said in values else None
 
 
 def _coding(question: Question) -> BrainState:

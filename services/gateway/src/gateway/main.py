@@ -77,7 +77,8 @@ def create_app(
     live = LiveRegistry(Path(settings.tool_registry_path), {**env, **bases})
     recorder = Recorder(trail, metrics, clock)
     pending = Confirmations(engine, clock, settings.gateway_confirm_within_sec)
-    door = Door(live, upstreams, BrokerCommands(upstreams, time.monotonic), pending, recorder, settings)
+    commands = BrokerCommands(upstreams, time.monotonic)
+    door = Door(live, upstreams, commands, pending, recorder, settings)
     for tool in live.current.tools.values():
         if tool.enabled:
             door.url_of(tool)
@@ -114,7 +115,7 @@ def create_app(
         )
     )
     app.include_router(coding.create_router(door))
-    app.include_router(tools.create_router(door, live, settings.api_override_password))
+    app.include_router(tools.create_router(door, live, commands, settings.api_override_password))
     app.include_router(confirmations.create_router(replies))
     app.include_router(query.create_router(upstreams, replies, settings.gateway_deadline_sec))
     app.include_router(audit_routes.create_router(trail))

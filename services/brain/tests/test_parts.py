@@ -134,11 +134,13 @@ def test_the_schema_for_decoding_has_no_bound_that_a_grammar_would_repeat():
 def test_each_alternative_of_a_schema_is_whole_in_itself_and_nothing_else_can_be_written():
     log = {"type": "object", "properties": {"limit": {"type": "integer"}}, "required": ["limit"]}
     offer = broker_tool(disk__usage={"type": "object", "properties": {}}, git__log=log)
+    offer["schema"]["properties"]["timeout"] = {"type": "number"}
     schema = choice_schema([Offer("broker_run", schema=offer["schema"])], may_answer=False)
     [of_tool] = schema["anyOf"]
+    assert set(of_tool["properties"]["arguments"]) == {"anyOf"}
     for one in of_tool["properties"]["arguments"]["anyOf"]:
         assert one["additionalProperties"] is False
-        assert {"command", "args"} == set(one["properties"])
+        assert {"command", "args", "timeout"} == set(one["properties"])
     for right in ({"command": "disk.usage"}, {"command": "git.log", "args": {"limit": 3}}):
         jsonschema.validate({"tool": "broker_run", "arguments": right}, schema)
     for wrong in (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from brain.testing import ScriptedGateway, coding_tool, done, refused, running_brain, tool, waiting
+from brain.testing import ScriptedGateway, broker_tool, coding_tool, done, refused, running_brain, tool, waiting
 from kitty_llm.testing import Reply, ScriptedModel
 
 CODE = "def primes():\n    return [n for n in range(2, 100) if all(n % d for d in range(2, n))]\n"
@@ -408,6 +408,46 @@ def test_a_stream_that_fails_ends_with_one_error(start):
     assert events[-1]["type"] == "error"
     assert events[-1]["code"] == "bad_gateway"
     assert model.generations
+
+
+NOTHING = {"type": "object", "properties": {}}
+LOG = {
+    "type": "object",
+    "properties": {"limit": {"type": "integer"}, "patch": {"type": "boolean"}},
+    "required": ["limit"],
+}
+RUNS = {"tools": [broker_tool(disk__usage=NOTHING, git__log=LOG)], "calls": {"broker_run": done("broker.run", "9 GB")}}
+
+
+def test_the_commands_of_the_broker_and_what_each_takes_are_told_and_an_example_of_one_that_is_there(start):
+    choose = ['{"tool": "broker_run", "arguments": {"command": "disk.usage"}}', '{"answer": true}']
+    brain, model, gateway = start(by_prompt(choose=choose), gateway=RUNS)
+    brain.query("What room is left on the disk?")
+    [call] = gateway.invocations
+    assert call.body["arguments"] == {"command": "disk.usage"}
+    told = model.generations[0].messages[0]["content"]
+    assert '  command "git.log", args {limit, patch?}\n' in told
+    assert '{"tool": "broker_run", "arguments": {"command": "disk.usage", "args": {}}}' in told
+    gateway.tools, gateway.digest = [broker_tool(git__log=LOG)], "d2"
+    brain.query("What room is left on the disk?")
+    assert "disk.usage" not in str(model.generations[-1].messages[0])
+
+
+@pytest.mark.parametrize(
+    ("said", "choose", "sent"),
+    [
+        ("/agent on. Call broker.run to run: `disk.usage`.", "unused", {"command": "disk.usage"}),
+        (
+            "/agent on. Call broker.run to show the last commit",
+            '{"tool": "broker_run", "arguments": {"command": "git.log", "args": {"limit": 1}}}',
+            {"command": "git.log", "args": {"limit": 1}},
+        ),
+    ],
+)
+def test_a_named_tool_with_listed_commands_gets_one_of_them_and_no_other_words(start, said, choose, sent):
+    brain, _, gateway = start(by_prompt(choose=[choose, '{"answer": true}']), gateway=RUNS)
+    brain.query(said)
+    assert gateway.invocations[0].body["arguments"] == sent
 
 
 CHOICE = '{"tool": "memory_search", "arguments": {"query": "bike"}}'

@@ -44,6 +44,8 @@ class BrainState(TypedDict, total=False):
     """The result of the tool that was delivered."""
     pending: Mapping[str, Any]
     """The confirmation shape of the call that waits."""
+    is_open: bool
+    """The output asks back whether code is wanted."""
     is_coding: bool
     tier: str
     confidence: float

@@ -46,6 +46,21 @@ def coding_tool() -> dict[str, Any]:
     return told
 
 
+def broker_tool(**commands: Mapping[str, Any]) -> dict[str, Any]:
+    """broker.run as the gateway tells it: `commands` by name (`disk__usage` for `disk.usage`), each with its schema."""
+    told = tool("broker_run", "Run a listed command.", command={})
+    by_name = {name.replace("__", "."): schema for name, schema in commands.items()}
+    told["schema"]["properties"] |= {"command": {"type": "string", "enum": list(by_name)}, "args": {"type": "object"}}
+    told["schema"]["anyOf"] = [
+        {
+            "properties": {"command": {"const": name}, "args": schema},
+            "required": ["command", "args"] if schema.get("required") else ["command"],
+        }
+        for name, schema in by_name.items()
+    ]
+    return told
+
+
 def done(name: str, result: Any, status: str = "ok") -> Answer:
     """200, as the gateway answers."""
     return 200, {"tool": name, "decision": "allowed", "status": status, "result": result}

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kitty_llm.testing import ScriptedModel
+from kitty_llm.testing import Reply, ScriptedModel
 
 CONFIG = Path(__file__).parents[2] / "config"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -60,10 +60,14 @@ def start(env, tmp_path):
                 assert time.monotonic() < until, "it did not come up"
                 time.sleep(0.1)
 
+    def stop():
+        for process in started:
+            process.terminate()
+            process.wait(30)
+
+    start.stop = stop
     yield start
-    for process in started:
-        process.terminate()
-        process.wait(30)
+    stop()
 
 
 def kitty(env, folder, *words):
@@ -100,6 +104,22 @@ def test_by_the_gateway_and_past_it_at_once_each_job_has_the_same_row_in_one_who
     assert (alike[0]["user_id"], alike[0]["hazard_class"], alike[0]["conversation_id"]) == ("local", "low", "talk")
     whole = kitty(env, tmp_path, "audit", "verify")
     assert (whole.returncode, "12 rows" in whole.stdout, "note" in whole.stdout) == (0, True, False)
+
+
+@pytest.mark.timeout(2 * WITHIN_SEC)
+@pytest.mark.parametrize("path", ["generate", "stream"])
+def test_a_coder_agent_that_is_stopped_while_it_works_says_so_in_the_row(env, start, tmp_path, path):
+    with ScriptedModel(Reply(RIGHT, hang_after=3)).threaded() as model, ThreadPoolExecutor(1) as threads:
+        agent = start("coder_agent.main", env["CODER_PORT"], LLAMACPP_CODER_BASE=model.base_url)
+        asked = threads.submit(httpx.post, f"{agent}/api/coding/{path}", json=ASK, timeout=WITHIN_SEC, trust_env=False)
+        until = time.monotonic() + WITHIN_SEC
+        while not model.hanging:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        start.stop()
+        assert asked.exception() is not None or asked.result().status_code in (200, 500)
+    [row] = rows(env, tmp_path)
+    assert (row["decision"], row["status"], row["error"]) == ("allowed", "error", "service_stopped")
 
 
 @pytest.mark.timeout(2 * WITHIN_SEC)

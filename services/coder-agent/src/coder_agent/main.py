@@ -62,8 +62,7 @@ def create_app(
     jobs = Jobs(models, isolated, settings, metrics)
     trail = LateAuditLog(open_trail or _open_trail)
     metrics.spool_rows.set_function(lambda: trail.waiting)
-    recorder = Recorder(trail)
-    calls = DirectCalls(recorder)
+    calls = DirectCalls(Recorder(trail))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,10 +74,10 @@ def create_app(
         finally:
             warming.cancel()
             sweep.cancel()
+            await calls.finish()
+            trail.close()
             own.close()
             await models.stop()
-            await recorder.finish()
-            trail.close()
 
     hosts = {name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip()}
     app = create_service(

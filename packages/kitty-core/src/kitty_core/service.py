@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from uuid import uuid4
 
 import structlog
@@ -60,6 +61,8 @@ class Guard:
     body_within_sec: float = 30.0
     service_token: str | None = None
     """When set, every path but OPEN_PATHS wants `Authorization: Bearer TOKEN`."""
+    open_to_this_machine: str | None = None
+    """Paths that begin so are answered without any token where the peer is on loopback; a wrong one is refused."""
 
 
 def create_service(
@@ -156,11 +159,19 @@ class RequestGuard:
             raise Forbidden(f"The origin {origin!r} is not allowed.")
         if request.method in WITH_A_BODY and _has_body(request.headers) and not _is_json(request.headers):
             raise UnsupportedMedia
-        token = self.guard.service_token
-        if token is not None and request.scope["path"] not in OPEN_PATHS:
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), token.encode()):
-                raise Unauthorized
+        if self.guard.service_token is not None and request.scope["path"] not in OPEN_PATHS:
+            self._check_token(request, self.guard.service_token)
+
+    def _check_token(self, request: Request, token: str) -> None:
+        given = request.headers.get("authorization")
+        if given is not None and hmac.compare_digest(given.removeprefix("Bearer ").encode(), token.encode()):
+            request.scope["has_service_token"] = True
+        elif given is not None or not self._is_open(request):
+            raise Unauthorized
+
+    def _is_open(self, request: Request) -> bool:
+        start = self.guard.open_to_this_machine
+        return start is not None and request.scope["path"].startswith(start) and is_loopback(request)
 
     async def _body(self, request: Request, receive: Receive) -> bytes:
         try:
@@ -185,6 +196,20 @@ class RequestGuard:
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.", limit=limit)
         return bytes(body)
+
+
+def has_service_token(request: Request) -> bool:
+    """Whether the guard has seen the service token: then a service asks."""
+    return bool(request.scope.get("has_service_token"))
+
+
+def is_loopback(request: Request) -> bool:
+    """Whether who connects is on this machine."""
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from kitty_core.audit.facts import Facts
-from kitty_core.audit.port import AuditLog, AuditSpoolFailed
+from kitty_core.audit.port import AuditSink, AuditSpoolFailed
 from kitty_core.audit.records import Decision, Invocation, Status
 from kitty_core.errors import KittyError
 
@@ -27,7 +27,7 @@ class Recorder:
 
     def __init__(
         self,
-        audit: AuditLog,
+        audit: AuditSink,
         clock: Callable[[], float] = time.time,
         on_decision: Callable[[Decision], None] = lambda decision: None,
     ) -> None:

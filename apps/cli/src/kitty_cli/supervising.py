@@ -115,13 +115,15 @@ class EngineChild:
             n_ctx=advice.n_ctx,
             port=plan.port,
             api_key=plan.api_key,
+            log=log_of(self.name),
         )
 
     async def start(self) -> ProgramRecord:
         await self._server.stop()  # what one that ended has left open
+        log = fresh(log_of(self.name))
         await self._server.start(wait=False)
         assert self._server.pid is not None, "it was just started"
-        return record_of(self.name, self._server.pid, f"http://127.0.0.1:{self._plan.port}", None)
+        return record_of(self.name, self._server.pid, f"http://127.0.0.1:{self._plan.port}", log)
 
     async def answers(self) -> bool:
         from kitty_models.reach import reachable
@@ -225,7 +227,11 @@ async def supervise(plan: StackPlan) -> ExitCode:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     engine: list[Child] = [EngineChild(plan.engine)] if plan.engine else []
-    supervisor = Supervisor([*engine, *map(ServiceChild, plan.programs)], write_stack)
+
+    def tell(record: StackRecord) -> None:
+        write_stack(replace(record, workspace=plan.workspace, bind=plan.bind))
+
+    supervisor = Supervisor([*engine, *map(ServiceChild, plan.programs)], tell)
     await supervisor.run(stop)
     return ExitCode.CONFIGURATION if supervisor.failed else ExitCode.VERIFIED
 

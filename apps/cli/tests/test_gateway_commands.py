@@ -131,3 +131,12 @@ def test_keys_is_the_gateways_own_command(cli):
     listed = cli.run("keys", "list", "--json")
     assert [key["user_id"] for key in json.loads(listed.stdout)] == ["ann"]
     assert made.stdout.strip() not in listed.stdout
+
+
+def test_a_key_without_a_user_is_that_of_who_is_logged_in(cli):
+    made = cli.run("keys", "create", "--role", "admin", "--json", LOGNAME="tom")
+    assert (made.returncode, json.loads(made.stdout)["user_id"]) == (0, "tom")
+    for name in ("Tom Thumb", "local"):
+        refused = cli.run("keys", "create", "--role", "admin", LOGNAME=name)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"--user: {name!r} is no name for a user" in refused.stderr

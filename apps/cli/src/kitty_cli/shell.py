@@ -161,7 +161,7 @@ def run_shell(api: str | None) -> ExitCode:
 
 def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
         return
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter

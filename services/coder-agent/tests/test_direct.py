@@ -1,5 +1,6 @@
 """A request that comes by no gateway: who may ask, and the one audit row that it leaves."""
 
+import asyncio
 import json
 import threading
 import time
@@ -7,8 +8,9 @@ import time
 import httpx
 import pytest
 
+from coder_agent.direct import Call, Events
 from coder_agent.testing import TOKEN, running_agent
-from kitty_core.audit import AuditUnavailable, arguments_sha256
+from kitty_core.audit import AuditUnavailable, Recorder, arguments_sha256
 from kitty_core.testing import MemoryAuditLog
 from kitty_llm.testing import Reply
 from kitty_sandbox import CaseResult, Cell, SandboxStatus
@@ -221,3 +223,23 @@ def test_no_model_leaves_a_row_too():
     with running_agent("http://127.0.0.1:9", sandbox=passing()) as agent:
         assert post(agent, ASK).status_code == 503
         assert facts(row(agent), "status", "error") == ("error", "model_unavailable")
+
+
+async def test_a_reader_who_is_gone_before_the_first_event_has_a_row_too():
+    memory = MemoryAuditLog()
+    recorder = Recorder(memory)
+    call = Call(recorder.begin("coding.generate", "local", "r1", None, "a" * 64), lambda: False)
+
+    async def frames():
+        raise AssertionError("nobody reads it")
+        yield ""
+
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def stuck(message):
+        await asyncio.Event().wait()
+
+    await Events(frames(), call)({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, stuck)
+    await recorder.finish()
+    assert [entry.columns["error"] for entry in memory.rows] == ["client_disconnected"]

@@ -33,6 +33,7 @@ class Call:
     """One request. Without a row, which is for one that a service sent, it records nothing."""
 
     def __init__(self, row: Row | None, is_stopping: Callable[[], bool]) -> None:
+        """`is_stopping`: whether jobs are cancelled because the service ends."""
         self._row = row
         self._is_stopping = is_stopping
         self._job_id: str | None = None
@@ -62,6 +63,11 @@ class Call:
         """It was understood, and is not done."""
         await self._end(facts_of(error.status, {"error_code": error.code}))
 
+    def drop(self) -> None:
+        """It was no request that could be done: there is no row."""
+        if self._row is not None:
+            self._row.drop()
+
     async def leave(self) -> None:
         """Nobody waits for it any more; says nothing of a call that has ended."""
         reason = "service_stopped" if self._is_stopping() else "client_disconnected"
@@ -78,7 +84,6 @@ class DirectCalls:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self.is_stopping: Callable[[], bool] = lambda: False
-        """Whether jobs are cancelled because the service ends."""
 
     @property
     def rows_lost(self) -> int:

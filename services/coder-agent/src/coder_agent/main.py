@@ -75,10 +75,10 @@ def create_app(
         finally:
             warming.cancel()
             sweep.cancel()
-            own.close()
-            await models.stop()
             await recorder.finish()
             trail.close()
+            own.close()
+            await models.stop()
 
     hosts = {name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip()}
     app = create_service(

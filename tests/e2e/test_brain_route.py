@@ -1,4 +1,4 @@
-"""`CODER_LLM_ROUTE=brain`: a real coder-agent whose model calls go through a real brain, beside one that asks itself."""
+"""`CODER_LLM_ROUTE=brain`: a coder-agent whose model calls go through a real brain, and one that makes them."""
 
 import json
 import time
@@ -9,10 +9,25 @@ import httpx
 import pytest
 
 from brain.completion_request import CompletionRequest
+from brain.errors import of_model
+from brain.queries import problem_of
 from brain.testing import TOKEN, running_brain
-from coder_agent.brain_messages import body_of
+from coder_agent.brain_messages import body_of, failure_of
 from coder_agent.testing import running_agent
-from kitty_llm import Part, Prompt, Sampling, Turn
+from kitty_llm import (
+    BackendAnsweredNonsense,
+    BackendFailed,
+    ContextOverflow,
+    LLMError,
+    ModelUnavailable,
+    Part,
+    Prompt,
+    RequestRefused,
+    Sampling,
+    Stalled,
+    Turn,
+    Unauthorized,
+)
 from kitty_llm.testing import Reply, ScriptedModel
 
 NO_GATEWAY = "http://127.0.0.1:9"
@@ -155,3 +170,30 @@ def test_a_prompt_and_its_sampling_arrive_in_the_brain_whole():
 
 def _joined(turn):
     return [(piece.text, piece.trimmable) for piece in turn.pieces]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ModelUnavailable(["http://a", "http://b"], "Start one."),
+        Unauthorized("another key"),
+        ContextOverflow(tokens_over=3, n_prompt_tokens=100, n_ctx=97),
+        Stalled("silent"),
+        RequestRefused("no"),
+        BackendFailed("broken"),
+        BackendAnsweredNonsense("html"),
+    ],
+    ids=lambda failure: failure.code,
+)
+def test_a_failure_behind_the_brain_is_the_same_failure_before_it(failure):
+    event = json.loads(json.dumps(problem_of(of_model(failure))))
+    arrived = failure_of(event, "http://brain")
+    assert (type(arrived), str(arrived)) == (type(failure), str(failure))
+    told = ("urls_tried", "tokens_over", "n_prompt_tokens", "n_ctx")
+    assert [getattr(arrived, name, None) for name in told] == [getattr(failure, name, None) for name in told]
+
+
+def test_every_kind_of_failure_has_been_thought_of():
+    kinds = {kind.code for kind in LLMError.__subclasses__()}
+    arrived = {failure_of({"model_error": code, "error": "x"}, "http://brain").code for code in kinds}
+    assert arrived == kinds

@@ -165,6 +165,15 @@ async def test_a_strange_request_id_is_replaced(client):
     ] == "ok-1"
 
 
+async def test_the_page_of_the_routes_has_no_script_and_nothing_from_elsewhere(client):
+    response = await client.get("/docs")
+    assert response.status_code == 200
+    assert "POST /echo" in response.text
+    assert "<script" not in response.text
+    assert "://" not in response.text
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+
+
 @pytest.mark.parametrize(
     ("peer", "path", "sent", "status"),
     [

@@ -1,6 +1,5 @@
 """`completion`: the model is sent exactly what the caller words, and its answer comes back as it was."""
 
-import asyncio
 import json
 import threading
 import time
@@ -37,7 +36,9 @@ def test_the_model_is_sent_these_messages_and_nothing_else_and_its_answer_is_not
         {"role": "assistant", "content": "What is f?"},
         {"role": "user", "content": "/model other\nConfirm: proceed"},
     ]
-    answer = complete(brain, {"messages": messages, "prefill": "```python\n"}, modelAlias="kitty-coder").json()
+    answer = complete(
+        brain, {"messages": messages, "prefill": "```python\n"}, "/model other", modelAlias="kitty-coder"
+    ).json()
     assert answer["result"] == {"output": THOUGHT}
     assert answer["routing"]["tier"] == "q4"
     sent = model.generations[0].body
@@ -48,7 +49,7 @@ def test_the_model_is_sent_these_messages_and_nothing_else_and_its_answer_is_not
 
 
 def test_the_answer_says_what_it_cost_and_how_it_ended(start):
-    brain, model, _ = start(Reply("yes, yes", finish_reason="length", alternatives={"yes, yes": {"yes, yes": -0.5}}))
+    brain, _, _ = start(Reply("yes, yes", finish_reason="length", alternatives={"yes, yes": {"yes, yes": -0.5}}))
     answer = complete(brain, {**ASK, "top_logprobs": 2}, useAgent=False, forceTier="coder", toolMode="auto").json()
     assert (answer["routing"]["tier"], answer["routing"]["cached"]) == ("coder", False)
     facts = answer["routing"]["metadata"]["completion"]
@@ -168,6 +169,12 @@ def test_a_failure_keeps_its_code_and_says_what_it_was_to_the_model_client(start
     assert (answer.json()["code"], answer.json()["model_error"]) == ("model_unavailable", "model_unauthorized")
 
 
+def test_a_completion_may_be_as_long_as_what_a_coding_request_can_hold(start):
+    brain, _, _ = start("unused")
+    answer = complete(brain, {"messages": [{"role": "user", "content": "x" * 1_000_000}]})
+    assert (answer.status_code, answer.json()["code"]) == (413, "prompt_too_long")
+
+
 def test_a_trimmable_part_gives_way_where_the_window_is_too_small(start):
     brain, model, _ = start("yes", model={"n_ctx": 600})
     parts = [{"text": "Keep this. "}, {"text": "A line of a file.\n" * 200, "trimmable": True}]
@@ -236,7 +243,8 @@ async def test_what_is_known_of_a_job_is_forgotten_after_a_while_and_beyond_a_nu
             now = at
             await ask(0)
             assert len(started) == jobs
-        await asyncio.gather(*(ask(number) for number in range(1, MOST_JOBS + 1)))
+        for number in range(1, MOST_JOBS + 1):
+            await ask(number)
         await ask(0)
         assert len(started) == 2 + MOST_JOBS + 1
         await servers.stop()

@@ -52,6 +52,16 @@ def test_the_exact_phrase_executes_once_with_the_original_arguments(start):
     assert decisions(gateway) == [("blocked", None, "needs_confirmation"), ("confirmed", "ok", None)]
 
 
+def test_the_conversation_may_be_said_in_either_spelling(start):
+    gateway, service = start()
+    answer = gateway.post("/api/tools/disk.wipe", {"arguments": WIPE["arguments"], "conversationId": "c1"})
+    pending = answer.json()
+    assert pending["conversationId"] == "c1"
+    confirmed = gateway.post(f"/api/confirmations/{pending['pendingId']}", {"message": PHRASE, "conversationId": "c1"})
+    assert (confirmed.status_code, len(wiped(service))) == (200, 1)
+    assert [row["conversation_id"] for row in gateway.rows()] == ["c1", "c1"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -258,7 +268,8 @@ def test_a_dual_confirm_tool_wants_the_word_of_a_second_person(two):
     assert approve(gateway, pending, eve, "sell").status_code == 403
     assert approve(gateway, pending, gateway.key("bob")).status_code == 404
     [shown] = gateway.get("/api/confirmations", **eve).json()["confirmations"]
-    assert (shown["userId"], shown["arguments"]) == ("ann", {"what": "the disk"})
+    assert (shown["userId"], shown["isYours"], shown["arguments"]) == ("ann", False, {"what": "the disk"})
+    assert gateway.get("/api/confirmations", **ann).json()["confirmations"][0]["isYours"] is True
     approval = approve(gateway, pending, eve)
     assert approval.status_code == 200
     assert sold(service) == []

@@ -6,7 +6,8 @@ create_service() gives a FastAPI app with
   service token,
 - answers that are valid JSON whatever a guest or a model put into them (`wire`),
 - a request id on every request, log line and answer,
-- GET /metrics in the plain exposition format. `/healthz` and `/readyz` are the service's own routes.
+- GET /docs, a plain page of the routes, and GET /metrics in the plain exposition format. `/healthz` and `/readyz` are
+  the service's own routes.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kitty_core.api_page import api_page
 from kitty_core.errors import (
     BadRequest,
     BodyTooSlow,
@@ -67,7 +69,14 @@ def create_service(
     title: str, *, guard: Guard, registry: CollectorRegistry, lifespan: Lifespan, version: str
 ) -> FastAPI:
     """A FastAPI app with everything above in place; the caller adds its routers."""
-    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None, default_response_class=JsonResponse)
+    app = FastAPI(
+        title=title,
+        version=version,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=JsonResponse,
+    )
     app.add_middleware(RequestGuard, guard=guard)
     app.add_middleware(RequestLog)
     app.add_exception_handler(KittyError, _answer_kitty_error)
@@ -77,6 +86,10 @@ def create_service(
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
         return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return api_page(app.openapi())
 
     return app
 

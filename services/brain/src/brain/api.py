@@ -162,7 +162,11 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
     async def routing_models() -> Response:
         """The roles, their servers, and what each is asked for."""
         states = await models.health()
-        used = {"q4": "routing, tools, answers", "f16": "routing where q4 is unsure", "coder": "only where forced"}
+        used = {
+            "q4": "routing, tools, answers",
+            "f16": "where q4 is unsure or chooses badly",
+            "coder": "only where forced",
+        }
         listed = [
             {
                 "tier": role,

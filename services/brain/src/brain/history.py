@@ -19,6 +19,10 @@ class Exchange:
     user: str
     assistant: str
     is_coding: bool = False
+    is_open: bool = False
+    """The answer asked back whether code is wanted: what the user said still waits."""
+    model: str | None = None
+    """The alias it was said to."""
 
 
 class Histories:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from brain.cache import AnswerCache, Key, normalised
+from brain.clarification import read_choice
 from brain.completions import Completions, Job, RawCall, facts_of
 from brain.door import Door, Offers
 from brain.errors import GatewayIsUnavailable, of_model
@@ -107,10 +108,10 @@ class Queries:
         return response
 
     async def _prepared(self, asked: Asked) -> Question:
-        question = asked.question
+        question = replace(asked.question, model=asked.model)
         if asked.keeps_history:
             kept = self._histories.of(question.caller.user_id, question.conversation_id)
-            question = replace(question, history=kept)
+            question = _settled(replace(question, history=kept))
         if question.tool_mode == "off":
             return question
         try:
@@ -121,7 +122,8 @@ class Queries:
     def _key(self, asked: Asked, question: Question) -> Key | None:
         """Where an answer of this may be kept; None: nowhere."""
         text = normalised(question.request)
-        if question.history or question.tool or question.tool_mode != "auto" or not text:
+        is_plain = question.tool_mode == "auto" and not question.tool and not question.settled
+        if question.history or not is_plain or not text:
             return None
         if route(question.request).kind == "coding" or question.no_tools_because is not None:
             return None
@@ -130,13 +132,14 @@ class Queries:
 
     async def _react(self, asked: Asked, question: Question, listener: Listener) -> BrainState:
         means = Means(
-            writer=self._models.start(asked.model),
+            writer=self._models.start(question.model),
             door=self._door,
             emit=listener,
             metrics=self._metrics,
             max_tokens=self._settings.brain_max_tokens,
             max_iterations=self._settings.brain_max_iterations,
-            has_second_opinion=self._models.are_apart("q4", "f16"),
+            has_second_opinion=self._models.has_second_opinion(question.model),
+            tier_of=self._models.tier_of,
         )
         try:
             return await run_graph(self._graph, question, means)
@@ -145,8 +148,21 @@ class Queries:
 
     def _remember(self, asked: Asked, question: Question, state: BrainState) -> None:
         if asked.keeps_history:
-            exchange = Exchange(question.request, state.get("output", ""), state.get("is_coding", False))
+            asks, is_coding = state.get("is_open", False), state.get("is_coding", False)
+            exchange = Exchange(question.request, state.get("output", ""), is_coding, asks, question.model)
             self._histories.add(question.caller.user_id, question.conversation_id, exchange)
+
+
+def _settled(question: Question) -> Question:
+    """An answer to the question back is about what was said before it; anything else is a message of its own."""
+    before = question.history[-1] if question.history else None
+    if before is None or not before.is_open or question.tool is not None or question.tool_mode == "off":
+        return question
+    choice = read_choice(question.request)
+    if choice is None:
+        return question
+    model, history = question.model or before.model, question.history[:-1]
+    return replace(question, text=before.user, request=before.user, model=model, history=history, settled=choice)
 
 
 def _is_mere_talk(state: BrainState) -> bool:

@@ -41,7 +41,23 @@ def coding_tool() -> dict[str, Any]:
     told["schema"]["properties"] |= {
         "conversation_id": {"type": ["string", "null"]},
         "tests": {"type": ["string", "null"]},
+        "model": {"type": ["string", "null"]},
     }
+    return told
+
+
+def broker_tool(**commands: Mapping[str, Any]) -> dict[str, Any]:
+    """broker.run as the gateway tells it: `commands` by name (`disk__usage` for `disk.usage`), each with its schema."""
+    told = tool("broker_run", "Run a listed command.", command={})
+    by_name = {name.replace("__", "."): schema for name, schema in commands.items()}
+    told["schema"]["properties"] |= {"command": {"type": "string", "enum": list(by_name)}, "args": {"type": "object"}}
+    told["schema"]["anyOf"] = [
+        {
+            "properties": {"command": {"const": name}, "args": schema},
+            "required": ["command", "args"] if schema.get("required") else ["command"],
+        }
+        for name, schema in by_name.items()
+    ]
     return told
 
 

@@ -4,9 +4,9 @@ text ─> outside of <think> … </think> ─┬─ calls or an answer ───
                                        └─ nothing at all ─> inside of it ──> Parsed
 
 Understood: bare and fenced JSON, `<tool_call>…</tool_call>`, `[TOOL_CALLS] […]`, `{"tool", "parameters"}`,
-`{"tool", …}` with its arguments beside it, `{"name", "arguments"}`, `{"function": {"name", "arguments"}}`, `Action:` with
-`Action Input:` (upper or lower case, on one line or several), several calls, arguments as a string of JSON, and the
-liberties of `relaxed_json`. Only what a model wrote may be given to `parse`:
+`{"tool", …}` with its arguments beside it, `{"name", "arguments"}`, `{"function": {"name", "arguments"}}`,
+`Action:` with `Action Input:` (in any case, on one line or several), several calls,
+arguments as a string of JSON, and the liberties of `relaxed_json`. Only what a model wrote may be given to `parse`:
 never the text of the user or of a tool.
 """
 

@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from coder_agent.backends import Backends
@@ -46,8 +46,12 @@ class CodingRequest(BaseModel):
     deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     tier: Literal["fast", "standard", "deep"] = "standard"
     model: str | None = None
-    conversation_id: Annotated[str, Field(max_length=200)] | None = None
-    user_id: Annotated[str, Field(max_length=200)] | None = None
+    conversation_id: Annotated[str, Field(max_length=200)] | None = Field(
+        None, validation_alias=AliasChoices("conversation_id", "conversationId")
+    )
+    user_id: Annotated[str, Field(max_length=200)] | None = Field(
+        None, validation_alias=AliasChoices("user_id", "userId")
+    )
     allow_network: bool = False
 
     @field_validator("request", "tests")

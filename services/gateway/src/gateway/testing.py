@@ -57,6 +57,8 @@ class Reply:
     """The connection is broken after the frames."""
     content: bytes | None = None
     """Raw bytes instead of `body`."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """On top of the usual ones."""
 
 
 class ScriptedService:
@@ -93,10 +95,10 @@ class ScriptedService:
 
     def _response(self, reply: Reply, request: Request) -> Response:
         if reply.frames:
-            return StreamingResponse(self._frames(reply, request), media_type="text/event-stream")
+            return StreamingResponse(self._frames(reply, request), 200, reply.headers, media_type="text/event-stream")
         if reply.content is not None:
-            return Response(reply.content, reply.status, media_type="text/plain")
-        return JSONResponse(reply.body, reply.status)
+            return Response(reply.content, reply.status, {"content-type": "text/plain", **reply.headers})
+        return JSONResponse(reply.body, reply.status, {**reply.headers})
 
     async def _frames(self, reply: Reply, request: Request) -> Any:
         try:

@@ -36,7 +36,9 @@ class AuditLog(AuditSink, Protocol):
     def entries(
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[Entry]:
-        """The newest `limit` rows that match, newest first; `since` is the oldest moment.
+        """The newest `limit` rows that match, newest first.
+
+        `tool` is a name in either spelling, `since` the oldest moment.
 
         Raises:
             AuditUnavailable

@@ -51,7 +51,7 @@ class Recorder:
         user_id: str,
         request_id: str,
         conversation_id: str | None,
-        args_sha256: str,
+        args_sha256: str | None,
         prompt: str | None = None,
     ) -> "Row":
         """A row whose time runs from now. As long as nothing else is said it says `blocked`.

@@ -42,14 +42,14 @@ def env(tmp_path):
 @pytest.fixture
 def start(env, tmp_path):
     """start(module, port, **env) -> base URL, when it answers."""
-    started = []
+    started = {}
 
     def start(module, port, **more):
         with (tmp_path / f"{module}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", module], cwd=tmp_path, env=env | more, stdout=log, stderr=log
             )
-        started.append(process)
+        started[module] = process
         base, until = f"http://127.0.0.1:{port}", time.monotonic() + WITHIN_SEC
         while True:
             try:
@@ -60,14 +60,15 @@ def start(env, tmp_path):
                 assert time.monotonic() < until, "it did not come up"
                 time.sleep(0.1)
 
-    def stop():
-        for process in started:
-            process.terminate()
-            process.wait(30)
+    def stop(module):
+        process = started.pop(module)
+        process.terminate()
+        process.wait(30)
 
     start.stop = stop
     yield start
-    stop()
+    for module in list(started):
+        stop(module)
 
 
 def kitty(env, folder, *words):
@@ -107,19 +108,30 @@ def test_by_the_gateway_and_past_it_at_once_each_job_has_the_same_row_in_one_who
 
 
 @pytest.mark.timeout(2 * WITHIN_SEC)
-@pytest.mark.parametrize("path", ["generate", "stream"])
-def test_a_coder_agent_that_is_stopped_while_it_works_says_so_in_the_row(env, start, tmp_path, path):
+@pytest.mark.parametrize(
+    ("stopped", "path", "error"),
+    [
+        ("coder_agent.main", "generate", "service_stopped"),
+        ("coder_agent.main", "stream", "service_stopped"),
+        ("gateway.main", "generate", "gateway_stopped"),
+    ],
+)
+def test_a_program_that_is_stopped_while_it_works_leaves_a_row_that_says_so(env, start, tmp_path, stopped, path, error):
     with ScriptedModel(Reply(RIGHT, hang_after=3)).threaded() as model, ThreadPoolExecutor(1) as threads:
-        agent = start("coder_agent.main", env["CODER_PORT"], LLAMACPP_CODER_BASE=model.base_url)
-        asked = threads.submit(httpx.post, f"{agent}/api/coding/{path}", json=ASK, timeout=WITHIN_SEC, trust_env=False)
+        base = start("coder_agent.main", env["CODER_PORT"], LLAMACPP_CODER_BASE=model.base_url)
+        if stopped == "gateway.main":
+            registry = str(CONFIG / "tool_registry.yaml")
+            base = start("gateway.main", env["GATEWAY_PORT"], CODER_AGENT_BASE=base, TOOL_REGISTRY_PATH=registry)
+        url = f"{base}/api/coding/{path}"
+        threads.submit(httpx.post, url, json=ASK, timeout=WITHIN_SEC, trust_env=False)
         until = time.monotonic() + WITHIN_SEC
         while not model.hanging:
             assert time.monotonic() < until
             time.sleep(0.05)
-        start.stop()
-        assert asked.exception() is not None or asked.result().status_code in (200, 500)
+        start.stop(stopped)
     [row] = rows(env, tmp_path)
-    assert (row["decision"], row["status"], row["error"]) == ("allowed", "error", "service_stopped")
+    assert (row["decision"], row["status"], row["error"]) == ("allowed", "error", error)
+    assert kitty(env, tmp_path, "audit", "verify").returncode == 0
 
 
 @pytest.mark.timeout(2 * WITHIN_SEC)

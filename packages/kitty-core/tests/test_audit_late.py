@@ -88,7 +88,7 @@ async def test_what_is_wrong_is_told_to_who_waits_and_to_who_hands_in(failure, t
 
 def test_no_database_is_imported_before_it_is_needed():
     program = (
-        "import sys, kitty_core.audit, kitty_core.audit.late, kitty_core.testing\n"
+        "import sys, kitty_core.audit, kitty_core.audit.late\n"
         "assert not {'sqlalchemy', 'alembic', 'psycopg'} & set(sys.modules)\n"
         "kitty_core.audit.open_audit\n"
         "assert 'sqlalchemy' in sys.modules\n"

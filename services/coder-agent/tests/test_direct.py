@@ -228,7 +228,7 @@ def test_no_model_leaves_a_row_too():
 async def test_a_reader_who_is_gone_before_the_first_event_has_a_row_too():
     memory = MemoryAuditLog()
     recorder = Recorder(memory)
-    call = Call(recorder.begin("coding.generate", "local", "r1", None, "a" * 64), set(), lambda: False)
+    call = Call(recorder.begin("coding.generate", "local", "r1", None, "a" * 64), lambda: False)
 
     async def frames():
         raise AssertionError("nobody reads it")

@@ -211,6 +211,9 @@ async def _read(body: CodingRequest, request: Request, call: Call, settings: Set
     except NetworkIsRefused as error:
         await call.refuse(error)
         raise
+    except KittyError:
+        call.drop()
+        raise
     user_id = call.user_of(body.user_id)
     return task, Ids(request_id=request.scope["request_id"], conversation_id=body.conversation_id, user_id=user_id)
 

@@ -25,8 +25,6 @@ LOCAL = "local"
 TOOL = "coding.generate"
 HAZARD_CLASS = "low"
 """As in the shipped registry, which is the gateway's and not read here."""
-ENDED_WITHIN_SEC = 10.0
-"""A cancelled job stops the model and the sandbox first."""
 USER_FIELDS = ("user_id", "userId")
 CONVERSATION_FIELDS = ("conversation_id", "conversationId")
 
@@ -34,10 +32,9 @@ CONVERSATION_FIELDS = ("conversation_id", "conversationId")
 class Call:
     """One request. Without a row, which is for one that a service sent, it records nothing."""
 
-    def __init__(self, row: Row | None, running: set["asyncio.Task[Any]"], is_stopping: Callable[[], bool]) -> None:
-        """`running` holds the tasks of jobs; `is_stopping`: whether they are cancelled because the service ends."""
+    def __init__(self, row: Row | None, is_stopping: Callable[[], bool]) -> None:
+        """`is_stopping`: whether jobs are cancelled because the service ends."""
         self._row = row
-        self._running = running
         self._is_stopping = is_stopping
         self._job_id: str | None = None
 
@@ -46,12 +43,8 @@ class Call:
         return named if self._row is None else LOCAL
 
     async def runs(self, job: Coroutine[Any, Any, Answer], job_id: str) -> Answer:
-        """The answer of `job`; the row is there when it returns or raises. Runs in a task of its own."""
+        """The answer of `job`; the row is there when it returns or raises."""
         self._job_id = job_id
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
         try:
             answer = await job
         except KittyError as error:
@@ -70,6 +63,11 @@ class Call:
         """It was understood, and is not done."""
         await self._end(facts_of(error.status, {"error_code": error.code}))
 
+    def drop(self) -> None:
+        """It was no request that could be done: there is no row."""
+        if self._row is not None:
+            self._row.drop()
+
     async def leave(self) -> None:
         """Nobody waits for it any more; says nothing of a call that has ended."""
         reason = "service_stopped" if self._is_stopping() else "client_disconnected"
@@ -85,19 +83,12 @@ class DirectCalls:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._running: set[asyncio.Task[Any]] = set()
         self.is_stopping: Callable[[], bool] = lambda: False
 
     @property
     def rows_lost(self) -> int:
         """Rows that neither the database nor the disk took."""
         return self._recorder.rows_lost
-
-    async def finish(self) -> None:
-        """Waits for jobs that were cancelled, and for their rows."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=ENDED_WITHIN_SEC)
-        await self._recorder.finish()
 
     async def begin(self, request: Request) -> Call:
         """The call that `request`, whose body was read and is right, makes.
@@ -106,7 +97,7 @@ class DirectCalls:
             NotThisUser: it came by no service and names another user than `local`; it has left its row.
         """
         if has_service_token(request):
-            return Call(None, self._running, self.is_stopping)
+            return Call(None, self.is_stopping)
         arguments = await request.json()
         row = self._row(request, arguments)
         if any(arguments.get(name) not in (None, LOCAL) for name in USER_FIELDS):
@@ -115,7 +106,7 @@ class DirectCalls:
             raise error
         row.decision = "allowed"
         row.is_running = row.is_job = True
-        return Call(row, self._running, self.is_stopping)
+        return Call(row, self.is_stopping)
 
     def _row(self, request: Request, arguments: Mapping[str, Any]) -> Row:
         try:

@@ -62,7 +62,8 @@ def create_app(
     jobs = Jobs(models, isolated, settings, metrics)
     trail = LateAuditLog(open_trail or _open_trail)
     metrics.spool_rows.set_function(lambda: trail.waiting)
-    calls = DirectCalls(Recorder(trail))
+    recorder = Recorder(trail)
+    calls = DirectCalls(recorder)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +75,7 @@ def create_app(
         finally:
             warming.cancel()
             sweep.cancel()
-            await calls.finish()
+            await recorder.finish()
             trail.close()
             own.close()
             await models.stop()

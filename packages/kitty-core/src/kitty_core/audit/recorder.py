@@ -1,8 +1,10 @@
 """One audit row for each step of a call, however the step ends.
 
-begin ──> Row ──> end    the first `end` writes the row; a later one does nothing
+begin ──> Row ─┬─> end     the first `end` writes the row; a later one does nothing
+               └─> drop    it was no call: nothing is written
 
-The row is written in a thread, and goes on being written when the request is cancelled meanwhile.
+The row is written in a thread, and goes on being written when the request is cancelled meanwhile. A program that ends
+waits for rows whose work it has cancelled: `finish`.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakSet
 
 import structlog
 
@@ -20,6 +23,8 @@ from kitty_core.audit.records import Decision, Invocation, Status
 from kitty_core.errors import KittyError
 
 log = structlog.get_logger()
+ENDED_WITHIN_SEC = 10.0
+"""Work that is cancelled takes its time to stop what it has started."""
 
 
 class Recorder:
@@ -36,6 +41,7 @@ class Recorder:
         self._clock = clock
         self._on_decision = on_decision
         self._writing: set[asyncio.Task[None]] = set()
+        self._open: WeakSet[Row] = WeakSet()
         self.rows_lost = 0
         """Rows that neither the database nor the disk took."""
 
@@ -61,7 +67,9 @@ class Recorder:
             args_sha256=args_sha256,
             created_at=datetime.fromtimestamp(self._clock(), UTC),
         )
-        return Row(self, blank, prompt)
+        row = Row(self, blank, prompt)
+        self._open.add(row)
+        return row
 
     async def write(self, invocation: Invocation, prompt: str | None) -> None:
         """Hands the row to the audit trail; returns when it is there (or spooled)."""
@@ -72,7 +80,12 @@ class Recorder:
         await asyncio.shield(task)
 
     async def finish(self) -> None:
-        """Waits for the rows that are being written."""
+        """Waits for rows that have begun, which their work ends, and for those that are being written."""
+        ending = [asyncio.create_task(row.ended.wait()) for row in self._open if not row.ended.is_set()]
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=ENDED_WITHIN_SEC)
+            for task in late:
+                task.cancel()
         await asyncio.gather(*self._writing)
 
     def _append(self, invocation: Invocation, prompt: str | None) -> None:
@@ -92,7 +105,7 @@ class Row:
         self._blank = blank
         self._prompt = prompt
         self._begun = time.perf_counter()
-        self._is_ended = False
+        self.ended = asyncio.Event()
         self.decision: Decision = "blocked"
         self.is_running = False
         """Whether a service was asked: then there is a status."""
@@ -104,15 +117,19 @@ class Row:
 
     async def end(self, facts: Facts | None = None, *, error: str | None = None, status: Status | None = None) -> None:
         """Writes the row with what the answer says (`facts`), or with the kind of failure."""
-        if self._is_ended:
+        if self.ended.is_set():
             return
-        self._is_ended = True
+        self.ended.set()
         said: dict[str, Any] = asdict(facts) if facts is not None else {"status": status, "error": error}
         if not self.is_job:
             said.pop("job_id", None)
         said |= {"tool": self.tool, "decision": self.decision, "hazard_class": self.hazard_class}
         said["latency_ms"] = round((time.perf_counter() - self._begun) * 1000)
         await self._recorder.write(replace(self._blank, **said), self._prompt)
+
+    def drop(self) -> None:
+        """It was no call after all: nothing is written."""
+        self.ended.set()
 
     async def fail(self, error: KittyError) -> None:
         """Writes the row of a step that `error` ended."""

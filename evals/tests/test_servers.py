@@ -1,6 +1,7 @@
 """What is started: a model server and a coder-agent, for as long as they are needed and no longer."""
 
 import json
+import subprocess
 import sys
 
 import psutil
@@ -56,7 +57,8 @@ def test_the_run_starts_a_coder_agent_on_the_model_under_test_and_ends_it(stand_
     with ScriptedModel("def add(a, b): return a - b", api_key="key", model="of-the-test").threaded() as model:
         (stand_in.folder / ".env").write_text("LLAMACPP_CODER_API_KEY=other\nLLAMACPP_Q4_HOST=other:1\n")
         words = [str(stand_in.tasks), "--limit", "1", "--model", model.base_url, "--compare", "raw"]
-        env = {"LLAMACPP_CODER_API_KEY": "key", "CODER_MAX_TOKENS": "99", "KITTY_MODEL": "kitty-coder"}
+        env = {"LLAMACPP_CODER_API_KEY": "key", "CODER_MAX_TOKENS": "99"}
+        env |= {"KITTY_MODEL": "kitty-coder", "CODER_LLM_ROUTE": "brain"}
         done = stand_in.run(*words, "--out", str(stand_in.out), **env)
     assert done.returncode == 0, done.stderr
     assert [(record.arm, record.right) for record in stand_in.records()] == [("raw", False), ("tier", True)]
@@ -64,6 +66,7 @@ def test_the_run_starts_a_coder_agent_on_the_model_under_test_and_ends_it(stand_
     assert {facts[f"LLAMACPP_{role}_BASE"] for role in ("Q4", "F16", "CODER")} == {model.base_url}
     assert (facts["LLAMACPP_API_KEY"], facts["LLAMACPP_CODER_API_KEY"], facts["LLAMACPP_Q4_HOST"]) == ("key", "", "")
     assert (facts["KITTY_BIND"], facts["CODER_MAX_TOKENS"], facts["KITTY_MODEL"]) == ("127.0.0.1", "99", "")
+    assert facts["CODER_LLM_ROUTE"] == "direct"
     assert not psutil.pid_exists(facts["pid"])
     assert (stand_in.out / "coder-agent.log").exists()
 
@@ -73,13 +76,17 @@ def test_the_whole_chain_with_the_real_coder_agent_and_a_scripted_model(evals):
     evals.tasks.write_text(json.dumps(row) + "\n")
     with ScriptedModel("def add(a, b):\n    return a + b\n```\n").threaded() as model:
         words = [str(evals.tasks), "--model", model.base_url, "--compare", "raw", "--tier", "fast"]
-        done = evals.run(*words, "--out", str(evals.out))
+        keys = {"KITTY_SERVICE_TOKEN": "inner" * 9, "KITTY_API_KEY": "outer"}
+        done = evals.run(*words, "--out", str(evals.out), **keys)
     assert done.returncode == 0, done.stderr
     raw, tier = evals.records()
     assert (raw.right, raw.usage.calls, raw.usage.completion_tokens > 0) == (True, 1, True)
     assert (tier.right, tier.verdict, tier.tier, tier.evidence["examples"]) == (True, "verified", "fast", 1)
     assert tier.usage.paid_tokens > 0
     assert evals.report()["differences"][0]["points"] == 0.0
+    listed = [sys.executable, "-m", "kitty_cli.main", "audit", "list", "--json"]
+    audit = json.loads(subprocess.run(listed, env=evals.env, capture_output=True, check=True, timeout=60).stdout)
+    assert [(row["job_id"], row["user_id"]) for row in audit["entries"]] == [(tier.job_id, "local")]
     (kept,) = (evals.out / "evidence").glob("*.json")
     evidence = json.loads(kept.read_text())
     assert (kept.stem, evidence["task"], evidence["right"]) == (tier.job_id, "t/add", {"0": True})

@@ -1,7 +1,12 @@
 """The shipped registry and list of commands: a real gateway in front of a real broker and a real coder-agent."""
 
+import json
 from pathlib import Path
 
+import yaml
+
+from brain.prompts import EXAMPLES
+from brain.testing import running_brain
 from broker.testing import TOKEN, running_broker
 from coder_agent.testing import running_agent
 from gateway.testing import running_gateway
@@ -10,6 +15,7 @@ from kitty_sandbox import Cell
 from kitty_sandbox.testing import ScriptedSandbox, every, make_result
 
 CONFIG = Path(__file__).parents[2] / "config"
+LIST = CONFIG / "commands.yaml"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 ASK = {"request": "Write add(a, b). add(1, 2) == 3", "tier": "fast"}
 
@@ -33,6 +39,35 @@ def test_a_command_of_the_broker_runs_through_the_door_and_a_dangerous_one_waits
             ("blocked", None, "high", "unknown_command"),
             ("blocked", None, "high", "needs_confirmation"),
         ]
+
+
+def test_the_brain_runs_a_command_that_the_shipped_list_has_and_can_write_no_other(tmp_path):
+    registry = (CONFIG / "tool_registry.yaml").read_text()
+    said = iter(
+        ['{"tool": "broker_run", "arguments": {"command": "disk.usage", "args": {}}}', '{"answer": true}', "Much."]
+    )
+    with (
+        running_broker(broker_allow_list=str(CONFIG / "commands.yaml"), broker_workspace=str(tmp_path)) as broker,
+        running_gateway(tmp_path, registry, broker_base=broker.base_url, kitty_service_token=TOKEN) as gateway,
+        ScriptedModel(lambda messages: next(said)).threaded() as model,
+        running_brain(model.base_url, gateway.base_url, kitty_service_token=TOKEN) as brain,
+    ):
+        told = next(tool for tool in gateway.get("/api/tools").json()["tools"] if tool["name"] == "broker.run")
+        there = {entry["name"] for entry in told["commands"] if entry["available"]}
+        assert {entry["name"] for entry in told["commands"]} == set(yaml.safe_load(LIST.read_text())["commands"])
+        body = brain.query("What room is left on the disk?").json()
+        assert (body["result"]["output"], body["routing"]["metadata"]["tools_used"]) == ("Much.", ["broker.run"])
+        [row] = gateway.rows()
+        assert (row["decision"], row["status"], row["hazard_class"]) == ("allowed", "ok", "none")
+        first = model.generations[0]
+        schema = first.body["response_format"]["json_schema"]["schema"]
+        [broker_run] = [one for one in schema["anyOf"] if one["properties"].get("tool") == {"const": "broker_run"}]
+        commands = broker_run["properties"]["arguments"]["anyOf"]
+        assert {one["properties"]["command"]["const"] for one in commands} == there
+        assert "Length" not in json.dumps(schema)
+        assert (
+            json.dumps({"tool": "broker_run", "arguments": EXAMPLES["broker_run"][1]}) in first.messages[0]["content"]
+        )
 
 
 def test_the_coder_agent_answers_through_the_gateway_as_it_does_itself(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -44,6 +45,7 @@ def kitty(tmp_path_factory):
             options = {"cwd": folder, "env": env, "capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
             return subprocess.run(command, timeout=WITHIN_SEC, check=False, **options)
 
+        run.coder_agent = f"http://127.0.0.1:{env['CODER_PORT']}"
         run.state = folder / "XDG_STATE_HOME" / "kitty"
         began = run("up")
         assert began.returncode == 0, began.stderr
@@ -79,6 +81,18 @@ def test_code_goes_through_the_gateway_and_leaves_its_row(kitty):
     rows = json.loads(kitty("audit", "list", "--json").stdout)["entries"]
     assert answer["job_id"] in {row["job_id"] for row in rows}
     assert kitty("audit", "verify").returncode == 0
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_the_coder_agent_asked_directly_answers_and_leaves_its_row(kitty):
+    url, body = f"{kitty.coder_agent}/api/coding/generate", {"request": "Write add(a, b). add(1, 2) == 3"}
+    answer = httpx.post(url, json=body, timeout=120, trust_env=False)
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "verified")
+    row = json.loads(kitty("audit", "list", "--json", "--limit", "1").stdout)["entries"][0]
+    assert (row["job_id"], row["user_id"], row["status"]) == (answer.json()["job_id"], "local", "ok")
+    assert kitty("audit", "verify").returncode == 0
+    wrong = httpx.post(url, json=body, headers={"authorization": "Bearer wrong"}, timeout=60, trust_env=False)
+    assert wrong.status_code == 401
 
 
 @pytest.mark.timeout(WITHIN_SEC)

@@ -1,32 +1,61 @@
 """`say` and `shell`, against a scripted gateway over real HTTP."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import threading
 
 import pytest
+from prompt_toolkit.history import InMemoryHistory
+
+from kitty_cli.shell import _history
+from kitty_cli.testing import result
 
 CODE = "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
 
 
-def answer(output="Hello.", **more):
-    """A brain's answer, as the last event of `/api/query/stream`."""
+def answer(output="Hello.", data=None, steps=(), **more):
+    """A brain's answer, as the last event of `/api/query/stream`: a text, and the tool's result as it came."""
+    used = [step["tool"] for step in steps if step.get("decision") == "allowed"]
+    metadata = {"iterations": len(steps), "tools_used": used, "agent_steps": list(steps)}
     result = {
         "conversationId": "c1",
         "intent": "query",
-        "result": {"output": output},
-        "routing": {"tier": "q4", "confidence": 0.9, "metadata": {"tools_used": [], "agent_steps": []}},
+        "result": {"output": output} | ({} if data is None else {"data": data}),
+        "routing": {"tier": "q4", "confidence": 0.9, "latencyMs": 7, "cached": False, "metadata": metadata},
         "requiresConfirmation": False,
     }
     return [{"type": "routing", "route": "talk", "tier": "q4"}, {"type": "complete", "result": result | more}]
 
 
+def called(status="ok", decision="allowed"):
+    """The trace of one call of coding.generate."""
+    step = {"iteration": 2, "action": "tool", "tool": "coding.generate", "decision": decision, "status": status}
+    return [{"iteration": 1, "action": "route", "reason": "coding"}, {**step, "seconds": 1.5}]
+
+
 def coded(verdict):
-    steps = [{"step": "invoke", "tool": "coding.generate", "status": "ok", "verdict": verdict}]
-    routing = {"tier": "q4", "metadata": {"tools_used": ["coding.generate"], "agent_steps": steps}}
-    return answer(f"```python\n{CODE}```", routing=routing)
+    words = f"**{verdict}**\n\n```python\n{CODE}```"
+    return answer(words, result(verdict, CODE), called("ok" if verdict == "verified" else "failed"))
 
 
-WAITS = {"requiresConfirmation": True, "pendingTool": "broker.run", "pendingId": "p1", "hazardClass": "high"}
-WAITING = {"confirmations": [{"pendingId": "p1", "confirmationPhrase": "Confirm: proceed"}]}
+def failed(**problem):
+    """coding.generate answered with a problem document."""
+    document = {"type": "about:blank", "title": "service error", "tool": "coding.generate", "decision": "allowed"}
+    return answer("coding.generate failed: no code.", document | problem, called("error"))
+
+
+WAITS = {
+    "requiresConfirmation": True,
+    "confirmationPhrase": "Confirm: proceed",
+    "pendingTool": "broker.run",
+    "hazardClass": "high",
+    "pendingId": "p1",
+    "expiresAt": "2999-01-01T00:00:00+00:00",
+    "hint": "say exactly: Confirm: proceed",
+}
 
 
 @pytest.fixture
@@ -36,6 +65,7 @@ def gateway(scripted, cli):
     def start(events, **options):
         running = scripted(events, path="/api/query/stream", **options)
         cli.env["KITTY_API_BASE"] = running.base_url
+        cli.env["HTTP_PROXY"] = cli.env["http_proxy"] = "http://127.0.0.1:9"  # never used for the stack
         return running
 
     return start
@@ -48,16 +78,27 @@ def test_the_answer_is_on_stdout_and_the_steps_are_on_stderr(cli, gateway):
     assert "talk, answered by q4" in done.stderr
     assert asked.requests[0].body["prompt"] == "what is 2+2?"
     assert "useAgent" not in asked.requests[0].body
+    again = cli.run("say", "and 3+3?", "--quiet")
+    assert (again.stdout, again.stderr) == ("2 and 2 are 4.\n", "")
+    first, second = (request.body["conversationId"] for request in asked.requests)
+    assert first != second
 
 
 @pytest.mark.parametrize(
     "message", ["{}", 'f("{x}") == \'"\'', "```python\nx = {1: {2}}\n```", "schreibe größte(a) 你好"]
 )
-def test_a_message_arrives_to_the_letter(cli, gateway, message):
+def test_a_message_arrives_to_the_letter_with_the_commands_at_its_head(cli, gateway, message):
     asked = gateway(answer())
-    assert cli.run("say", f"/agent on. {message}").returncode == 0
+    assert cli.run("say", f"  /agent on. {message}").returncode == 0
     body = asked.requests[0].body
-    assert (body["prompt"], body["useAgent"], body["toolMode"]) == (message, True, "auto")
+    assert (body["prompt"], body["useAgent"], body["toolMode"]) == (f"  /agent on. {message}", True, "auto")
+
+
+def test_a_command_in_the_text_outranks_the_option(cli, gateway):
+    asked = gateway(answer())
+    cli.run("say", "/agent on. /model kitty-f16 hello", "--no-agent", "--model", "kitty-q4")
+    body = asked.requests[0].body
+    assert (body["useAgent"], body["toolMode"], body["modelAlias"]) == (True, "auto", "kitty-f16")
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("verified", 0), ("tests_failed", 1), ("budget_exhausted", 5)])
@@ -66,12 +107,72 @@ def test_where_code_was_written_its_verdict_is_the_exit_status(cli, gateway, ver
     done = cli.run("say", "write fib(n)")
     assert done.returncode == status
     assert CODE in done.stdout
+    assert "tool: coding.generate, decision: allowed" in done.stderr
     assert f"verdict: {verdict}" in done.stderr
 
 
-def test_a_call_that_waits_is_shown_with_the_phrase_that_a_person_may_know(cli, gateway):
-    gateway(answer("broker.run waits.", **WAITS), documents={"/api/confirmations": WAITING})
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        ({"status": 503, "code": "model_unavailable"}, 4),
+        ({"status": 503, "code": CODE, "error_code": "sandbox_unavailable", "verdict": "sandbox_unavailable"}, 3),
+        ({"status": 502, "code": "bad_gateway", "service": "coder-agent"}, 3),
+        ({"status": 503, "code": CODE, "error_code": "internal"}, 6),
+    ],
+)
+def test_where_code_was_to_be_written_and_the_tool_failed_the_reason_is_the_exit_status(cli, gateway, problem, status):
+    gateway(failed(**problem))
+    assert cli.run("say", "write fib(n)").returncode == status
+
+
+def test_a_tool_without_a_verdict_that_has_answered_is_an_answer(cli, gateway):
+    gateway(answer("4 files", {"success": False, "exit_code": 1, "stdout": "", "status": "failed"}))
+    assert cli.run("say", "what is here?").returncode == 0
+
+
+def test_who_may_not_see_the_phrase_still_has_the_answer_and_the_id(cli, gateway):
+    gateway(answer("broker.run waits.", **WAITS | {"confirmationPhrase": None}))
     done = cli.run("say", "run the tests")
+    assert (done.returncode, done.stdout) == (1, "broker.run waits.\n")
+    assert "confirm p1" in done.stderr
+    assert "To run it" not in done.stderr
+
+
+def test_a_hint_can_be_copied_and_acts_on_no_terminal(cli, gateway):
+    waits = WAITS | {"pendingTool": "\x1b[2Jbroker.run", "confirmationPhrase": "go", "conversationId": "c 1; x"}
+    asked = gateway(answer("It waits.", **waits))
+    done = cli.run("say", "run the tests")
+    assert "say \"go\" --conversation 'c 1; x'" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert [request.path for request in asked.requests] == ["/api/query/stream"]
+
+
+def test_patience_ends_with_the_timeout_and_an_answer_that_is_none_is_no_answer(cli, gateway):
+    gateway([], ending="hold")
+    done = cli.run("say", "x", "--timeout", "1")
+    assert (done.returncode, done.stdout) == (5, "")
+    gateway([{"type": "complete", "result": None}])
+    assert cli.run("say", "x").returncode == 6
+    gateway([{"type": "routing"}], ending="break")
+    assert cli.run("say", "x").returncode == 6
+
+
+def test_what_is_no_text_is_refused_and_a_terminal_without_a_letter_gets_its_number(cli, gateway):
+    asked = gateway(answer("größte ␛"), documents={"/api/confirmations": {"confirmations": []}})
+    for words in (("say", "\udcff"), ("confirm", "p1", "\udcff")):
+        done = cli.run(*words)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    wrong = cli.run("say", "x", KITTY_API_KEY="schlüssel")
+    assert (wrong.returncode, "KITTY_API_KEY" in wrong.stderr, "Traceback" in wrong.stderr) == (3, True, False)
+    assert asked.requests == [] or {request.path for request in asked.requests} == {"/api/confirmations"}
+    done = cli.run("say", "x", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "gr\\xf6\\xdfte \\u241b\n")
+
+
+def test_a_call_that_waits_is_shown_with_the_phrase_and_is_no_success(cli, gateway):
+    gateway(answer("broker.run waits.", **WAITS))
+    done = cli.run("say", "run the tests")
+    assert done.returncode == 1
     assert 'say "Confirm: proceed" --conversation c1' in done.stderr
     assert "confirm p1" in done.stderr
 
@@ -103,6 +204,43 @@ def test_nothing_to_say_is_a_usage_problem(cli, gateway):
     gateway(answer())
     assert cli.run("say", "/agent on.").returncode == 2
     assert cli.run("say", " ").returncode == 2
+
+
+TOOLS = {"tools": [{"name": "coding.generate", "hazard_class": "low", "description": "Writes.", "enabled": False}]}
+MODELS = {"models": [{"tier": "q4", "alias": "kitty-q4", "state": "ok"}], "default": "q4"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/models", "q4, kitty-q4, ok"),
+        ("/agent on. /MODELS", "q4, kitty-q4, ok"),
+        ("/tools", "coding.generate [low] (disabled): Writes."),
+        ("/help", "/agent on|off"),
+    ],
+)
+def test_a_command_that_needs_no_session_is_obeyed_and_not_said(cli, gateway, text, shown):
+    asked = gateway(answer(), documents={"/api/tools": TOOLS, "/api/routing/models": MODELS})
+    done = cli.run("say", text)
+    assert (done.returncode, shown in done.stdout) == (0, True)
+    assert shown in json.loads(cli.run("say", text, "--json").stdout)["result"]["output"]
+    assert "/api/query/stream" not in [request.path for request in asked.requests]
+
+
+@pytest.mark.parametrize("text", ["/trace", "/confirm", "/agent", "/agent once more", "/agnet on. hello", "/model"])
+def test_another_command_is_named_and_not_said(cli, gateway, text):
+    asked = gateway(answer())
+    done = cli.run("say", text)
+    assert done.returncode == 2
+    assert f"does not obey {text.split()[0]} " in done.stderr
+    assert "/models" in done.stderr
+    assert asked.requests == []
+
+
+def test_a_path_at_the_head_is_said(cli, gateway):
+    asked = gateway(answer())
+    assert cli.run("say", "/etc/passwd holds what?").returncode == 0
+    assert asked.requests[0].body["prompt"] == "/etc/passwd holds what?"
 
 
 def test_without_a_stack_it_says_how_to_start_one(cli, free_ports):
@@ -139,8 +277,24 @@ def test_the_shell_goes_on_after_an_error_and_names_what_it_does_not_know(cli, g
     assert "/confirm" in done.stdout
 
 
+def test_in_the_shell_a_command_is_said_with_its_text_and_holds_for_what_follows(cli, gateway):
+    asked = gateway(answer("It waits.", **WAITS), documents={"/api/routing/models": MODELS})
+    lines = ["/agent on. Call a.b: c", "Call a.b: c", "confirm: PROCEED", "no", "/agent on /models", "/tools off x"]
+    done = cli.run("shell", stdin="\n".join(lines).encode())
+    bodies = [request.body for request in asked.requests if request.path == "/api/query/stream"]
+    assert [body["prompt"] for body in bodies] == [
+        "/agent on. Call a.b: c",
+        "/agent on\nCall a.b: c",
+        "confirm: PROCEED",
+        "no",
+        "/tools off x",
+    ]
+    assert [body["toolMode"] for body in bodies] == ["auto"] * 4 + ["off"]
+    assert "kitty-q4" in done.stdout
+
+
 def test_confirm_in_the_shell_says_the_phrase_in_the_same_conversation(cli, gateway):
-    asked = gateway(answer("It waits.", **WAITS), documents={"/api/confirmations": WAITING})
+    asked = gateway(answer("It waits.", **WAITS))
     done = cli.run("shell", stdin=b"/confirm\nrun it\n/confirm yes\n/confirm\n")
     said = [request.body for request in asked.requests if request.path == "/api/query/stream"]
     assert "Nothing waits in this conversation" in done.stdout
@@ -150,9 +304,121 @@ def test_confirm_in_the_shell_says_the_phrase_in_the_same_conversation(cli, gate
 
 
 def test_the_shell_lists_tools_and_models(cli, gateway):
-    tools = {"tools": [{"name": "coding.generate", "hazard_class": "low", "description": "Writes.", "enabled": False}]}
-    models = {"models": [{"alias": "kitty-q4", "state": "ok"}]}
-    gateway(answer(), documents={"/api/tools": tools, "/api/routing/models": models})
+    gateway(answer(), documents={"/api/tools": TOOLS, "/api/routing/models": MODELS})
     done = cli.run("shell", stdin=b"/tools\n/models\n")
     assert "coding.generate [low] (disabled): Writes." in done.stdout
     assert "kitty-q4, ok" in done.stdout
+
+
+def test_what_begins_with_a_slash_is_never_said(cli, gateway):
+    asked = gateway(answer("\x1b[2JHello."), documents={"/api/tools": {"items": []}})
+    lines = b"/nothing x\n/agent\n/agent maybe\n/models\n/tools\n/model\n/trace\n/confirm\n\n  \n/QUIT\nlost\n"
+    done = cli.run("shell", stdin=lines)
+    assert {request.path for request in asked.requests} == {"/api/routing/models", "/api/tools"}
+    assert "/agent maybe is not understood" in done.stdout
+    assert "sent no list of tools" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_command_before_a_text_holds_from_then_on_until_it_is_taken_back(cli, gateway):
+    asked = gateway(answer("\x1b[2JHello."))
+    done = cli.run("shell", stdin=b"/agent on hello\n/model m hi\n/model\nfoo\r\n\xff\n/trace\n/new\n/trace\n")
+    said = [(body["prompt"], body["useAgent"], body.get("modelAlias")) for body in (r.body for r in asked.requests)]
+    assert said == [
+        ("/agent on hello", True, None),
+        ("/model m hi", True, "m"),
+        ("/agent on\nfoo", True, None),
+        ("/agent on\n\\xff", True, None),
+    ]
+    assert "conversation c1, answered by q4" in done.stdout
+    assert done.stdout.rstrip().endswith("A new conversation.\nNothing was said yet.")
+    assert "\x1b" not in done.stdout
+
+
+def test_the_shell_shows_what_waits_and_forgets_it_with_the_conversation(cli, gateway):
+    asked = gateway(answer("It waits.", **WAITS))
+    done = cli.run("shell", stdin=b"run it\n/new\n/confirm\n")
+    assert "Or: kitty-cli confirm p1" in done.stdout
+    assert "Nothing waits in this conversation" in done.stdout
+    assert [r.body["prompt"] for r in asked.requests if r.path == "/api/query/stream"] == ["run it"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 130)])
+def test_ctrl_c_ends_the_answer_and_sigterm_ends_the_shell(cli, gateway, number, status):
+    asked = gateway([{"type": "routing", "route": "talk", "tier": "q4"}], ending="hold")
+    shell = subprocess.Popen(
+        cli.command("shell"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cli.env
+    )
+    shell.stdin.write(b"x\n/trace\n")
+    shell.stdin.close()
+    assert b"answered by q4" in shell.stderr.readline()
+    shell.send_signal(number)
+    said = shell.stdout.read()
+    shell.stdout.close()
+    shell.stderr.close()
+    assert (shell.wait(20), b"Cancelled.\nNothing was said yet." in said) == (status, number == signal.SIGINT)
+    assert asked.disconnected.wait(10)
+
+
+class Terminal:
+    """A command on a terminal of its own: what it shows, and keys that are pressed once something is shown."""
+
+    def __init__(self, cli, *words):
+        self._ours, theirs = pty.openpty()
+        env = cli.env | {"PROMPT_TOOLKIT_NO_CPR": "1"}
+        self._process = subprocess.Popen(
+            cli.command(*words), stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+        )
+        os.close(theirs)
+        self._watch = threading.Timer(150, self._process.kill)
+        self._watch.start()
+        self.shown = ""
+
+    def press(self, keys: str, after: str) -> None:
+        while after not in self.shown:
+            self.shown += os.read(self._ours, 65536).decode(errors="replace")
+        self.shown = ""
+        os.write(self._ours, keys.encode())
+
+    def kill(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        try:
+            while part := os.read(self._ours, 65536):
+                self.shown += part.decode(errors="replace")
+        except OSError:  # so a terminal ends whose program has
+            os.close(self._ours)
+        status = self._process.wait(20)
+        self._watch.cancel()
+        return status
+
+
+def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_private(cli, gateway):
+    asked = gateway(answer())
+    shell = Terminal(cli, "shell")
+    shell.press("/help\r", after="kitty>")
+    shell.press("lost", after="/exit")
+    shell.press("\x03", after="lost")
+    shell.press("\x04", after="kitty>")
+    assert shell.end() == 0
+    history = cli.folder / "state" / "kitty" / "shell-history"
+    assert "/help" in history.read_text()
+    assert "lost" not in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+    assert asked.requests == []
+
+
+def test_sigterm_ends_a_shell_that_waits_for_a_line(cli, gateway):
+    gateway(answer())
+    shell = Terminal(cli, "shell")
+    shell.press("a", after="kitty>")
+    shell.kill(signal.SIGTERM)
+    assert shell.end() == 130
+
+
+def test_where_no_history_can_be_kept_the_shell_says_so_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "kitty" / "shell-history").mkdir(parents=True)
+    assert isinstance(_history(), InMemoryHistory)
+    assert "shell-history" in capsys.readouterr().err

@@ -4,18 +4,23 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+import filelock
 import psutil
 import pytest
 
 from kitty_cli.stack_plan import KINDS, with_absolute_paths
+from kitty_cli.stack_record import ProgramRecord, StackRecord, read_stack, stack_file
 from kitty_cli.testing import CODE
 
 WITHIN_SEC = 20
 PROGRAM = """
-import json, os, sys
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 NAME, VARIABLE = "{name}", "{variable}"
@@ -24,10 +29,16 @@ with open(os.environ["STAND_IN_STARTS"], "a") as file:
 if os.environ.get("STAND_IN_REFUSES") == NAME:
     print(NAME + ": SOME_SETTING: is wrong")
     sys.exit(3)
+if os.environ.get("STAND_IN_ENDS_SILENTLY") == NAME:
+    sys.exit(3)
+if os.environ.get("STAND_IN_HANGS") == NAME:
+    time.sleep(600)
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({{"service": NAME, "status": "ok", "token": os.environ["KITTY_SERVICE_TOKEN"]}}).encode()
+        body = {{"service": NAME, "status": "ok", "token": os.environ.get("KITTY_SERVICE_TOKEN")}}
+        body["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
+        body = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -78,25 +89,31 @@ def is_gone(pid: int) -> bool:
 def test_up_starts_every_program_and_down_leaves_none(stack):
     first = stack.run("up")
     assert first.returncode == 0, first.stderr
+    assert "Ask with" in first.stdout
     running = {**pids(stack), "supervisor": record(stack)["pid"]}
     assert set(running) == {"broker", "coder-agent", "brain", "gateway", "supervisor"}
     for name in ("broker", "coder-agent", "brain", "gateway"):
         assert name in first.stdout
     assert "running" in first.stdout
-    assert "It runs already." in stack.run("up").stdout
+    again = stack.run("up", "--model", "other")
+    assert "It runs already. --model other changes nothing" in again.stdout
     assert len(stack.started()) == 4
     assert "gateway" in stack.run("down").stdout
     assert all(is_gone(pid) for pid in running.values())
+    assert not (stack.folder / "state" / "kitty" / "stack.json").exists()
     assert "Nothing" in stack.run("down").stdout
 
 
 def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
-    assert stack.run("up").returncode == 0
+    assert json.loads(stack.run("up", "--json").stdout)["supervised"] is True
     told = json.loads(stack.run("status", "--json").stdout)["stack"]
     tokens = {program["health"]["token"] for program in told["programs"]}
     file = stack.folder / "state" / "kitty" / "service-token"
     assert tokens == {file.read_text().strip()}
     assert file.stat().st_mode & 0o077 == 0
+    logs = Path(told["programs"][0]["log"]).parent
+    for path in (file.parent / "stack.json", logs, *logs.iterdir()):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_program_that_dies_is_started_again_at_the_same_address(stack):
@@ -134,6 +151,10 @@ def test_a_wrong_setting_ends_the_start_with_what_the_program_said(stack):
     assert "brain ended at its start." in done.stderr
     assert "SOME_SETTING: is wrong" in done.stderr
     assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+    assert "Nothing is running" in stack.run("status").stdout
+    silent = stack.run("up", STAND_IN_ENDS_SILENTLY="brain")
+    assert (silent.returncode, "SOME_SETTING" in silent.stderr) == (3, False)
+    assert "brain ended at its start. It said nothing" in silent.stderr
 
 
 def test_two_programs_on_one_port_are_refused(stack):
@@ -154,7 +175,16 @@ def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
     running = pids(stack)
     os.kill(record(stack)["pid"], signal.SIGKILL)
     wait_until(lambda: is_gone(record(stack)["pid"]))
-    assert "lost its supervisor" in stack.run("status").stdout
+    os.kill(running["brain"], signal.SIGKILL)
+    wait_until(lambda: is_gone(running["brain"]))
+    document = record(stack)
+    for program in document["programs"]:
+        program["state"] = "ended with 1, starts again in 30 s" if program["name"] == "brain" else program["state"]
+    (stack.folder / "state" / "kitty" / "stack.json").write_text(json.dumps(document))
+    shown = stack.run("status").stdout
+    assert "lost its supervisor" in shown
+    assert next(line for line in shown.splitlines() if line.startswith("brain")).split()[2] == "gone"
+    assert "No gateway answers at http://localhost:8080" in stack.run("tools").stderr
     assert stack.run("down").returncode == 0
     assert all(is_gone(pid) for pid in running.values())
 
@@ -204,3 +234,105 @@ def test_code_goes_through_the_gateway_of_the_stack(stack, scripted):
     done = stack.run("code", "add two numbers")
     assert done.stdout == CODE, done.stderr
     assert [request.path for request in agent.requests] == ["/api/coding/stream"]
+
+
+def test_a_service_that_hangs_is_not_said_to_be_well(stack):
+    assert stack.run("up").returncode == 0
+    brain = pids(stack)["brain"]
+    os.kill(brain, signal.SIGSTOP)
+    try:
+        shown = stack.run("status").stdout.splitlines()
+    finally:
+        os.kill(brain, signal.SIGCONT)
+    told = {line.split()[0]: line for line in shown}
+    assert "running, does not answer" in told["brain"]
+    assert "running, ok" in told["broker"]
+
+
+def test_two_ups_at_once_start_one_stack_and_down_waits_its_turn(stack):
+    folder = stack.folder / "state" / "kitty"
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / "stack.lock"):
+        both = [stack.start("up") for _ in range(2)]
+        for process in both:
+            assert b"waiting for it" in process.stderr.readline()
+        assert not stack.started()
+    said = [process.communicate(timeout=2 * WITHIN_SEC)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(b"It runs already." in text for text in said) == 1
+    assert len(stack.started()) == 4
+    running = pids(stack)
+    with filelock.FileLock(folder / "stack.lock"):
+        down = stack.start("down")
+        assert b"waiting for it" in down.stderr.readline()
+        assert not any(is_gone(pid) for pid in running.values())
+    assert b"Stopped broker" in down.communicate(timeout=2 * WITHIN_SEC)[0]
+    assert all(is_gone(pid) for pid in running.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_that_is_cancelled_leaves_nothing(stack, number):
+    starting = stack.start("up", STAND_IN_HANGS="brain")
+    wait_until(lambda: len(stack.started()) == 4)
+    starting.send_signal(number)
+    _, said = starting.communicate(timeout=2 * WITHIN_SEC)
+    assert (starting.returncode, b"cancelled" in said) == (130, True)
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+    assert "Nothing is running" in stack.run("status").stdout
+
+
+def test_up_that_takes_too_long_is_called_off_and_names_what_was_slow(stack):
+    program = "import kitty_cli.stack as stack, kitty_cli.main as line; stack.READY_WITHIN_SEC = 4; line.main()"
+    stack.command = lambda *words: [sys.executable, "-c", program, *words]
+    done = stack.run("up", STAND_IN_HANGS="brain")
+    assert done.returncode == 3
+    assert "brain did not answer. It said nothing" in done.stderr
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+
+
+def test_up_takes_the_place_of_a_service_that_is_idle_and_never_of_one_that_works(stack):
+    assert stack.run("code", "add").returncode == 6  # this stand-in takes no jobs, but it stays
+    idle = int(stack.started()[0][0])
+    assert stack.run("up").returncode == 0
+    assert is_gone(idle)
+    stack.run("down")
+    stack.run("code", "add", STAND_IN_JOBS="1")
+    busy = int(stack.started()[-1][0])
+    done = stack.run("up")
+    assert (done.returncode, "(coder-agent) is in use by" in done.stderr) == (3, True)
+    assert not is_gone(busy)
+
+
+def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        began = psutil.Process(other.pid).create_time()
+        program = ProgramRecord("gateway", other.pid, began - 60, "http://127.0.0.1:9", None, "running", 0)
+        document = asdict(StackRecord(other.pid, began - 60, (program,)))
+        folder = stack.folder / "state" / "kitty"
+        folder.mkdir(parents=True)
+        (folder / "stack.json").write_text(json.dumps(document))
+        assert "Nothing is running" in stack.run("status").stdout
+        assert "http://localhost:8080" in stack.run("tools").stderr
+        assert "Nothing" in stack.run("down").stdout
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"x"', '{"pid": 1, "created": 1.0, "programs": [{}]}'])
+def test_a_record_that_is_none_counts_as_none(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    stack_file().write_text(text)
+    assert read_stack() is None
+
+
+@pytest.mark.parametrize("words", [("up",), ("down",), ("stop",), ("code", "add")])
+def test_a_state_directory_that_cannot_be_made_is_named_in_a_line(cli, scripted, words):
+    (cli.folder / "file").touch()
+    base = scripted().base_url
+    done = cli.run(*words, XDG_STATE_HOME=str(cli.folder / "file"), LLAMACPP_CODER_BASE=base)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == f"kitty-cli: {cli.folder}/file/kitty: Not a directory."

@@ -87,6 +87,22 @@ def test_verify_says_whole_or_the_first_row_that_is_not(program, trail):
     assert (document["whole"], document["broken"]["id"], document["rows"]) == (False, second, 1)
 
 
+@pytest.mark.parametrize(
+    ("damage", "row", "kind", "position"),
+    [
+        ("UPDATE tool_invocations SET status = 'failed' WHERE id = :id", 5, "changed", 5),
+        ("DELETE FROM tool_invocations WHERE id = :id", 3, "removed", 3),
+        ("DELETE FROM tool_invocations WHERE id = :id", 5, "cut_off", 5),
+    ],
+    ids=["the last row changed", "a row removed", "the last row cut off"],
+)
+def test_verify_finds_what_was_done_to_the_trail(program, trail, damage, row, kind, position):
+    trail.tamper(damage, id=trail.column("id")[row - 1])
+    done = program("verify", "--json")
+    broken = json.loads(done.stdout)["broken"]
+    assert (done.returncode, broken["kind"], broken["position"]) == (1, kind, position)
+
+
 def test_an_exported_trail_is_verified_without_the_database(program, trail, tmp_path):
     file = tmp_path / "trail.jsonl"
     assert program("export", str(file)).returncode == 0

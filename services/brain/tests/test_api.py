@@ -51,7 +51,7 @@ def assert_is_problem(response, status, code):
         {"prompt": "x", "toolMode": "maybe"},
         {"prompt": "x", "modelAlias": "http://example.com"},
         {"prompt": "x", "modelAlias": "/etc/passwd"},
-        {"prompt": "x", "useAgent": "yes"},
+        {"prompt": "x", "useAgent": "perhaps"},
         {"prompt": "x", "verbosity": 9},
         {"prompt": "x" * 200_001},
         {"prompt": "x", "conversationId": "c" * 201},

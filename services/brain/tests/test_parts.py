@@ -12,8 +12,9 @@ from brain.cache import AnswerCache, Key, normalised
 from brain.confidence import CONFIDENT, Vote, believe, margin
 from brain.decoding import choice_schema, fitted, for_decoding
 from brain.door import Offer
-from brain.history import Exchange, Histories, newest, without_override
+from brain.history import Exchange, Histories, newest
 from brain.relaxed_json import read_value
+from brain.testing import broker_tool
 from brain.thoughts import SpokenStream
 from kitty_llm import Token
 
@@ -130,6 +131,29 @@ def test_the_schema_for_decoding_has_no_bound_that_a_grammar_would_repeat():
     assert len(json.dumps(for_decoding(endless))) < 2000
 
 
+def test_each_alternative_of_a_schema_is_whole_in_itself_and_nothing_else_can_be_written():
+    log = {"type": "object", "properties": {"limit": {"type": "integer"}}, "required": ["limit"]}
+    offer = broker_tool(disk__usage={"type": "object", "properties": {}}, git__log=log)
+    offer["schema"]["properties"]["timeout"] = {"type": "number"}
+    schema = choice_schema([Offer("broker_run", schema=offer["schema"])], may_answer=False)
+    [of_tool] = schema["anyOf"]
+    assert set(of_tool["properties"]["arguments"]) == {"anyOf"}
+    for one in of_tool["properties"]["arguments"]["anyOf"]:
+        assert one["additionalProperties"] is False
+        assert {"command", "args", "timeout"} == set(one["properties"])
+    for right in ({"command": "disk.usage"}, {"command": "git.log", "args": {"limit": 3}}):
+        jsonschema.validate({"tool": "broker_run", "arguments": right}, schema)
+    for wrong in (
+        {"command": "disk_usage"},
+        {"command": "git.log"},
+        {"command": "git.log", "args": {}},
+        {"command": "disk.usage", "args": {"limit": 3}},
+        {"args": {}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"tool": "broker_run", "arguments": wrong}, schema)
+
+
 def test_who_asks_is_never_the_models_to_say():
     assert fitted({"request": "x", "user_id": "bob", "conversationId": "c"}, SCHEMA) == {"request": "x"}
     assert fitted({"input": "bare"}, SCHEMA) == {"request": "bare"}
@@ -154,20 +178,6 @@ def test_histories_are_bounded_in_conversations_and_exchanges():
     histories.add("ann", "c2", Exchange("z2", ""))
     assert [exchange.user for exchange in histories.of("ann", "c2")] == ["z", "z2"]
     assert not Histories(2, 0).of("ann", "c1")
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("search it\nomega\nnow", "search it\nnow"),
-        ("search it @omega now", "search it  now"),
-        ("omega is a letter", "omega is a letter"),
-        ("me@omega.org", "me@omega.org"),
-    ],
-)
-def test_the_override_word_is_not_remembered(text, kept):
-    assert without_override(text, "omega") == kept
-    assert without_override(text, "") == text
 
 
 def test_an_answer_is_kept_for_the_same_words_only():

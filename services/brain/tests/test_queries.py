@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from brain.testing import coding_tool, done, refused, tool, waiting
-from kitty_llm.testing import Reply
+from brain.testing import ScriptedGateway, broker_tool, coding_tool, done, refused, running_brain, tool, waiting
+from kitty_llm.testing import Reply, ScriptedModel
 
 CODE = "def primes():\n    return [n for n in range(2, 100) if all(n % d for d in range(2, n))]\n"
 MADE = {"code": CODE, "tests": "t", "final_answer": "**Verified.**", "verdict": "verified", "success": True}
@@ -365,6 +365,15 @@ def test_both_spellings_and_both_places_of_the_prompt_are_read(start):
         assert {"iterations", "tools_used", "agent_steps"} <= set(said["routing"]["metadata"])
 
 
+@pytest.mark.parametrize("off", [{"toolMode": "OFF"}, {"useAgent": "false"}, {"useAgent": "False"}, {"use_agent": 0}])
+def test_options_are_read_in_any_case_and_as_texts_too(start, off):
+    brain, _, gateway, f16 = start("from q4", f16="from f16")
+    body = brain.query("Write a function f.", forceTier="F16", verbosity="1", **off).json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("from f16", "f16")
+    assert "one sentence" in f16.generations[0].messages[0]["content"]
+    assert not gateway.requests
+
+
 def test_an_answer_that_is_cut_off_says_so(start):
     brain, _, _ = start(Reply("It is", finish_reason="length"))
     assert "cut off" in brain.query("what is up").json()["result"]["output"]
@@ -401,6 +410,136 @@ def test_a_stream_that_fails_ends_with_one_error(start):
     assert model.generations
 
 
+NOTHING = {"type": "object", "properties": {}}
+LOG = {
+    "type": "object",
+    "properties": {"limit": {"type": "integer"}, "patch": {"type": "boolean"}},
+    "required": ["limit"],
+}
+RUNS = {"tools": [broker_tool(disk__usage=NOTHING, git__log=LOG)], "calls": {"broker_run": done("broker.run", "9 GB")}}
+
+
+def test_the_commands_of_the_broker_and_what_each_takes_are_told_and_an_example_of_one_that_is_there(start):
+    choose = ['{"tool": "broker_run", "arguments": {"command": "disk.usage"}}', '{"answer": true}']
+    brain, model, gateway = start(by_prompt(choose=choose), gateway=RUNS)
+    brain.query("What room is left on the disk?")
+    [call] = gateway.invocations
+    assert call.body["arguments"] == {"command": "disk.usage"}
+    told = model.generations[0].messages[0]["content"]
+    assert '  command "git.log", args {limit, patch?}\n' in told
+    assert '{"tool": "broker_run", "arguments": {"command": "disk.usage", "args": {}}}' in told
+    gateway.tools, gateway.digest = [broker_tool(git__log=LOG)], "d2"
+    brain.query("What room is left on the disk?")
+    assert "disk.usage" not in str(model.generations[-1].messages[0])
+
+
+@pytest.mark.parametrize(
+    ("said", "choose", "sent"),
+    [
+        ("/agent on. Call broker.run to run: `disk.usage`.", "unused", {"command": "disk.usage"}),
+        (
+            "/agent on. Call broker.run to show the last commit",
+            '{"tool": "broker_run", "arguments": {"command": "git.log", "args": {"limit": 1}}}',
+            {"command": "git.log", "args": {"limit": 1}},
+        ),
+    ],
+)
+def test_a_named_tool_with_listed_commands_gets_one_of_them_and_no_other_words(start, said, choose, sent):
+    brain, _, gateway = start(by_prompt(choose=[choose, '{"answer": true}']), gateway=RUNS)
+    brain.query(said)
+    assert gateway.invocations[0].body["arguments"] == sent
+
+
+CHOICE = '{"tool": "memory_search", "arguments": {"query": "bike"}}'
+FOUND = {"tools": [MEMORY, coding_tool()], "calls": {"memory_search": done("memory.search", "It is red.")}}
+
+
+@pytest.mark.parametrize("written", ['{"tool": "memory_search", "argum', "", '{"tool": "disk_wipe", "arguments": {}}'])
+def test_what_q4_cannot_choose_f16_chooses_and_answers_from_then_on(start, written):
+    f16 = by_prompt(choose=[CHOICE, '{"answer": true}'], answer="Red, says f16.")
+    brain, model, gateway, other = start(by_prompt(choose=written), f16=f16, gateway=FOUND)
+    response = brain.query("What colour has my bike?")
+    [call] = gateway.invocations
+    assert (call.path, call.body["arguments"]) == ("/api/tools/memory_search", {"query": "bike"})
+    body = response.json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("Red, says f16.", "f16")
+    assert (len(model.generations), len(other.generations)) == (1, 3)
+
+
+def test_where_a_tool_has_to_be_called_and_q4_calls_none_f16_is_asked(start):
+    brain, _, gateway, _ = start(by_prompt(), f16=by_prompt(choose=[CHOICE, '{"answer": true}']), gateway=FOUND)
+    brain.query("What colour has my bike?", toolMode="on")
+    assert len(gateway.invocations) == 1
+
+
+@pytest.mark.parametrize("asked", [{"forceTier": "q4"}, {"modelAlias": "kitty-q4"}])
+def test_nobody_else_chooses_where_the_person_named_who_answers(start, asked):
+    brain, model, gateway, f16 = start(by_prompt(choose="{broken"), f16=by_prompt(choose=CHOICE), gateway=FOUND)
+    body = brain.query("What colour has my bike?", **asked).json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("It is blue.", "q4")
+    assert len(model.generations) == 2
+    assert not gateway.invocations
+    assert not f16.generations
+
+
+def test_on_one_server_a_broken_choice_is_not_asked_for_again(start):
+    brain, model, _ = start(by_prompt(choose="{broken"), gateway=FOUND)
+    assert brain.query("What colour has my bike?").json()["result"]["output"] == "It is blue."
+    assert len(model.generations) == 2
+
+
+def test_the_tier_is_that_of_the_server_that_answered(start, refused_url):
+    brain, _, _, _ = start("from q4", f16="from f16")
+    body = brain.query("what is up", modelAlias="kitty-f16").json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("from f16", "f16")
+    body = brain.query("what is up", modelAlias="kitty-q4", forceTier="f16").json()
+    assert (body["result"]["output"], body["routing"]["tier"]) == ("from q4", "q4")
+    with ScriptedModel("from f16").threaded() as f16, ScriptedGateway() as gateway:
+        env = {"LLAMACPP_Q4_BASE": refused_url}
+        with running_brain(f16.base_url, gateway.base_url, env=env) as brain:
+            assert brain.query("what is up").json()["routing"]["tier"] == "f16"
+            assert 'kitty_routing_requests_total{tier="f16"} 1.0' in brain.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [("Write a function f.", {"modelAlias": "kitty-f16"}), ("/model kitty-f16\nWrite f(x) for me, as code", {})],
+)
+def test_the_chosen_model_writes_the_code_too(start, said, fields):
+    brain, _, gateway = start(by_prompt(route=CODING), gateway=WRITES)
+    brain.query(said, **fields)
+    [call] = gateway.invocations
+    assert call.body["arguments"]["model"] == "kitty-f16"
+
+
+def test_an_alias_that_the_coding_tool_does_not_know_costs_no_job(start):
+    calls = {"coding_generate": [refused(422, "unknown_model"), done("coding.generate", MADE)]}
+    brain, _, gateway = start("unused", gateway={"calls": calls})
+    response = brain.query("Write a function f.", modelAlias="my-model")
+    assert [call.body["arguments"].get("model") for call in gateway.invocations] == ["my-model", None]
+    assert CODE in response.json()["result"]["output"]
+    assert [step["status"] for step in trace(response) if step["action"] == "tool"] == ["unknown_model", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("alias", "sent"), [(None, {"request": "f"}), ("kitty-q4", {"request": "f", "model": "kitty-q4"})]
+)
+def test_which_model_writes_is_never_the_models_to_say(start, alias, sent):
+    written = '{"tool": "coding_generate", "arguments": {"request": "f", "model": "gpt"}}'
+    brain, _, gateway = start(by_prompt(choose=written), gateway=WRITES)
+    brain.query("What is f?", toolMode="on", conversationId="c1", **({"modelAlias": alias} if alias else {}))
+    [call] = gateway.invocations
+    assert call.body["arguments"] == {**sent, "conversation_id": "c1"}
+
+
+def test_a_named_tool_that_writes_no_code_is_called_and_its_result_told(start):
+    brain, _, gateway = start(by_prompt(answer="It is red."), gateway=FOUND)
+    body = brain.query("/agent on. Call memory.search to find: bike").json()
+    assert body["result"]["output"] == "It is red."
+    [call] = gateway.invocations
+    assert call.body["arguments"] == {"query": "bike"}
+
+
 def test_a_call_that_needs_a_person_is_not_made_and_said_so(start):
     brain, _, gateway = start("unused", gateway={"calls": {"coding_generate": waiting("coding.generate")}})
     body = brain.query("Write a function f.", conversationId="c1").json()
@@ -409,3 +548,22 @@ def test_a_call_that_needs_a_person_is_not_made_and_said_so(start):
     assert "confirm" in body["result"]["output"]
     assert body["routing"]["metadata"]["tools_used"] == []
     assert len(gateway.invocations) == 1
+
+
+def test_what_was_answered_elsewhere_belongs_to_the_conversation(start):
+    brain, model, _ = start("Yes.")
+    said = {"conversationId": "c1", "message": "Confirm: proceed", "answer": "disk.usage: 80 % are used."}
+    for user in ("ann", "bob"):
+        answer = brain.post(
+            "/api/exchanges", {**said, "answer": f"{said['answer']} ({user})"}, **{"x-kitty-user": user}
+        )
+        assert answer.status_code == 204
+    brain.query("what did it say?", conversationId="c1", toolMode="off")
+    assert [message["content"] for message in model.generations[-1].messages][-3:] == [
+        "Confirm: proceed",
+        "disk.usage: 80 % are used. (ann)",
+        "what did it say?",
+    ]
+    for wrong in ({**said, "conversationId": ""}, {**said, "message": " "}, {"message": "a", "answer": "b"}):
+        assert brain.post("/api/exchanges", wrong).status_code == 422
+    assert brain.post("/api/exchanges", {**said, "userId": "eve"}, **{"x-kitty-user": "ann"}).status_code == 403

@@ -66,6 +66,9 @@ def test_arguments_come_back_as_they_were_in_every_format(form, tool, arguments)
 @example('{"tool": "a", "arguments": ' + "9" * 5000 + "}")
 @example('{"tool": "a", "arguments": {"x": 1e999}}')
 @example("Action: x\nAction Input:")
+@example("Action:" + " " * 20_000)
+@example("Action: x" + " *" * 20_000)
+@example("\n" * 20_000 + "Action: x\n")
 @example("{'a': '\\")
 @example("{'a': '\\UFFFFFFFF'}")
 def test_no_text_makes_the_parser_fail(text):
@@ -91,7 +94,38 @@ def test_text_that_is_no_json_is_given_to_an_action_as_it_is():
 @pytest.mark.parametrize(
     "text",
     [
+        'action: memory_search\naction input: {"query": "a\\nb"}',
+        'I look. Action: memory_search Action Input: {"query": "a\\nb"}',
+        "**Action:** `memory_search`\n**Action Input:** {'query': 'a\\nb'}\n",
+        'Action: "memory_search"\nAction Input: {"query": "a\\nb"}\nObservation: none',
+        '{"tool": "memory_search", "query": "a\\nb"}',
+        '{"thought": "I look", "tool": "memory_search", "query": "a\\nb"}',
+    ],
+)
+def test_liberties_with_the_format_leave_tool_and_arguments_as_they_are(text):
+    [call] = parse(text).calls
+    assert (call.name, call.arguments) == ("memory_search", {"query": "a\nb"})
+
+
+def test_the_input_of_an_action_is_read_to_its_end_and_no_further():
+    code = "def f():\n    return 1\n\nprint(f())"
+    for text in (
+        f"Action: py_run\nAction Input: {code}",
+        f"Action: py_run\nAction Input:\n{code}\nObservation: 1",
+        f"action: py_run action input: {code}\n\nThought: that was it",
+        f"Action: py_run\nAction Input: ```python\n{code}\n```",
+    ):
+        [call] = parse(text).calls
+        assert (call.name, call.arguments) == ("py_run", {"input": code})
+    both = parse(f"Action: py_run\nAction Input: {code}\nAction: memory_search\nAction Input: me\n").calls
+    assert [dict(call.arguments) for call in both] == [{"input": code}, {"input": "me"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "The set literal {} makes a dict.",
+        "Action: think first. The action input is yours.",
         'In JSON that is {"name": "Bob", "age": 7}.',
         "```python\nd = {'a': {'b': 1}}\n```",
         "[1, 2, 3]",

@@ -190,6 +190,13 @@ def test_the_list_tells_hazard_class_and_what_wants_a_confirmation(start):
     assert (listed["git.status"]["hazard_class"], listed["git.status"]["requires_confirmation"]) == ("none", False)
 
 
+def test_the_list_tells_what_each_command_takes(echo):
+    listed = echo.get("/commands").json()["commands"]
+    assert listed
+    for entry in listed:
+        assert entry["args_schema"] == echo.get(f"/commands/{entry['name']}/schema").json()
+
+
 def test_the_schema_of_a_command_says_what_its_arguments_may_be(echo):
     schema = echo.get("/commands/say/schema").json()
     assert schema["additionalProperties"] is False

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -114,7 +115,8 @@ def test_other_bad_requests_get_problem_json_too(start):
     assert_is_problem(post(b'{"request": "x"}', as_json | {"host": "evil.example"}), 403, "forbidden")
     assert_is_problem(post(b'{"request": "x"}', as_json | {"origin": "http://evil.example"}), 403, "forbidden")
     assert_is_problem(agent.generate("x", allow_network=True), 403, "network_refused")
-    assert_is_problem(agent.get("/nothing"), 404, "not_found")
+    assert_is_problem(agent.get("/api/coding/nothing"), 404, "not_found")
+    assert_is_problem(agent.get("/nothing"), 401, "unauthorized")
     assert_is_problem(httpx.get(url, trust_env=False), 405, "method_not_allowed")
     assert agent.get("/healthz").json()["status"] == "ok"
 
@@ -382,14 +384,12 @@ def test_the_counters_count(start):
     assert "jobs_running 0.0" in text
 
 
-def test_a_service_token_is_wanted_where_one_is_set(start):
-    agent, _ = start(RIGHT, kitty_service_token="t0ken")
-    assert_is_problem(agent.generate(REQUEST), 401, "unauthorized")
+def test_a_service_token_is_wanted_where_others_can_reach_the_service(start):
+    agent, _ = start(RIGHT, kitty_service_token="t0ken", kitty_bind="0.0.0.0")
+    assert_is_problem(replace(agent, headers={}).generate(REQUEST), 401, "unauthorized")
     assert agent.get("/healthz").status_code == 200
-    url = f"{agent.base_url}/api/coding/generate"
-    headers = {"Authorization": "Bearer t0ken"}
-    answer = httpx.post(url, json={"request": REQUEST, "tier": "fast"}, headers=headers, timeout=60, trust_env=False)
-    assert answer.json()["verdict"] == "verified"
+    assert agent.headers == {"authorization": "Bearer t0ken"}
+    assert agent.generate(REQUEST, tier="fast").json()["verdict"] == "verified"
 
 
 def test_the_api_document_is_served(start):

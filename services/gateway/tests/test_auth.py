@@ -122,7 +122,7 @@ def test_a_read_only_key_or_client_may_only_read(start):
         assert gateway.get("/api/tools", **headers).status_code == 200
     for headers in ({**ann, **remote}, remote, {**reader, **remote}):
         assert problem(gateway.post("/api/tools/disk.look", {}, **headers)) == (403, "read_only")
-    assert service.seen == []
+    assert {seen.path for seen in service.seen} == {"/broker/commands"}  # of the lists of tools
     assert gateway.post(GENERATE, ASK, **ann, **{"x-remote-mode": "full"}).status_code == 200
 
 
@@ -220,6 +220,19 @@ def test_a_service_acts_for_the_user_it_was_told_and_others_cannot_claim_one(sta
     assert gateway.post(GENERATE, ASK, **told).status_code == 200
     assert [seen.headers["x-kitty-user"] for seen in service.seen] == ["ann", "bob", "local"]
     assert service.seen[1].headers["x-kitty-role"] == "user"
+
+
+def test_an_address_that_is_none_of_the_house_gets_no_service_token(start):
+    with running_service(Reply({"success": True})) as elsewhere:
+        entry = f"{{method: POST, url: {elsewhere.base_url}/hook, hazard_class: none}}"
+        home = "{method: POST, url: '${BROKER_BASE}/home', hazard_class: none}"
+        gateway, service = start(registry=f"tools: {{out.side: {entry}, in.side: {home}}}")
+        assert gateway.post("/api/tools/out.side", {}).status_code == 200
+        assert gateway.post("/api/tools/in.side", {}).status_code == 200
+        assert "authorization" not in elsewhere.seen[0].headers
+        assert service.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
+        elsewhere.script = Reply(status=401)
+        assert "token is not for it" in gateway.post("/api/tools/out.side", {}).json()["detail"]
 
 
 def test_over_the_limit_is_429_with_retry_after_for_that_key_alone(start):

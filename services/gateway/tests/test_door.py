@@ -1,6 +1,8 @@
 """The one door: what is called, what is not, and the one row that each call leaves."""
 
+import gzip
 import json
+import socket
 import threading
 import time
 
@@ -95,6 +97,9 @@ def test_another_service_cannot_keep_a_row_from_being_written_by_naming_a_job(st
         (Reply({"code": "unauthorized"}, 401), 502, ("error", "bad_gateway")),
         (Reply(content=b"<html>"), 502, ("error", "bad_gateway")),
         (Reply(status=500, content=b"oops"), 502, ("error", "bad_gateway")),
+        (Reply(content=b'{"a": NaN}'), 502, ("error", "bad_gateway")),
+        (Reply({}, 307, headers={"location": "http://evil.example/"}), 502, ("error", "bad_gateway")),
+        (Reply(content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}), 502, ("error", "bad_gateway")),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -111,6 +116,20 @@ def test_how_long_to_wait_is_told_whichever_way_the_call_came(start):
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     assert answer.headers.get_list("content-type") == ["application/problem+json"]
     assert (answer.json()["code"], answer.json()["tool"]) == ("queue_full", "disk.look")
+
+
+def test_a_services_headers_make_no_page_no_cookie_and_no_open_door_of_the_answer(start):
+    sent = {"content-type": "text/html", "access-control-allow-origin": "*", "set-cookie": "a=b",
+            "refresh": "0; url=/x", "location": "http://evil.example/", "retry-after": "3"}  # fmt: skip
+    gateway, service = start(Reply(content=b"{}", headers=sent))
+    answers = [gateway.post(GENERATE, ASK)]
+    service.script = Reply(
+        frames=['data: {"type": "complete"}\n\n'], headers={**sent, "content-type": "text/event-stream"}
+    )
+    answers.append(gateway.post("/api/coding/stream", ASK))
+    for answer, kind in zip(answers, ("application/json", "text/event-stream"), strict=True):
+        assert (answer.headers["content-type"].partition(";")[0], answer.headers["retry-after"]) == (kind, "3")
+        assert not {"access-control-allow-origin", "set-cookie", "refresh", "location"} & set(answer.headers)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +158,39 @@ def test_a_number_that_json_does_not_have_is_refused(start):
         url, headers = f"{gateway.base_url}/api/tools/disk.wipe", {"content-type": "application/json"}
         assert httpx.post(url, content=content, headers=headers, trust_env=False).status_code == 422
     assert service.seen == []
+
+
+def test_a_caller_that_takes_nothing_of_a_stream_holds_the_service_to_the_deadline_only(start):
+    gateway, _ = start(Reply(frames=["data: " + "x" * 1_000_000 + "\n\n"] * 100), gateway_deadline_sec=0.5)
+    url = httpx.URL(gateway.base_url)
+    head = f"POST {STREAM} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+    with socket.create_connection((url.host, url.port)) as caller:
+        caller.sendall(head.encode() + b'{"request":"x"}')
+        assert facts(row(gateway), "status", "error") == ("timeout", "deadline")
+
+
+@pytest.mark.parametrize("depth", [101, 950, 955, 956, 957, 958, 5000])
+def test_arguments_that_are_nested_too_deep_are_refused_by_every_route(start, depth):
+    gateway, service = start()
+    deep = "[" * depth + "]" * depth
+    bodies = {GENERATE: '{"request": "x", "a": %s}', "/api/tools/disk.look": '{"arguments": {"a": %s}}',
+              "/api/query": '{"prompt": "x", "a": %s}'}  # fmt: skip
+    for path, body in bodies.items():
+        headers = {"content-type": "application/json"}
+        answer = httpx.post(gateway.base_url + path, content=body % deep, headers=headers, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+    assert service.seen == []
+
+
+def test_what_no_address_and_no_header_can_hold_is_no_fault_of_the_gateway(start):
+    gateway, service = start()
+    sent = {"content": b'{"arguments": {"at": "\\ud800"}}', "headers": {"content-type": "application/json"}}
+    answer = httpx.post(gateway.base_url + "/api/tools/disk.look", **sent, timeout=30)
+    assert (answer.status_code, row(gateway)["error"]) == (422, "bad_request")
+    answer = httpx.post(gateway.base_url + GENERATE, json=ASK, headers={"accept": b"\xe9"}, timeout=30)
+    assert answer.status_code == 200
+    assert "accept" not in service.seen[0].headers or service.seen[0].headers["accept"] == "*/*"
+    assert gateway.post(GENERATE, {**ASK, "deadline_seconds": 10**400}).status_code == 200
 
 
 def test_the_override_word_counts_in_a_persons_message_and_is_kept_nowhere(start, tmp_path):
@@ -194,6 +246,13 @@ def test_while_the_broker_is_away_its_commands_count_as_high_and_then_502(start)
     answer = gateway.post(f"/api/confirmations/{asked.json()['pendingId']}", confirm)
     assert (answer.status_code, answer.json()["service"]) == (502, "broker")
     assert facts(gateway.rows()[1], "decision", "status", "error") == ("confirmed", "error", "bad_gateway")
+
+
+def test_a_broker_that_does_not_tell_its_commands_counts_as_away_and_holds_nobody(start):
+    gateway, _ = start(Reply(waits=True), gateway_concurrency=1)
+    answer = gateway.post("/api/tools/broker.run", {"arguments": {"command": "disk.usage"}})
+    assert (answer.status_code, answer.json()["hazardClass"]) == (202, "high")
+    assert gateway.get("/api/tools").status_code == 200
 
 
 def test_a_service_that_is_down_is_502_with_a_hint_at_once(start):

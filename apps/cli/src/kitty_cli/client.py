@@ -1,6 +1,8 @@
 """A KITTY service over HTTP: one job or question, as a stream of events. Closing the stream cancels it."""
 
 import asyncio
+import json
+import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,17 @@ from typing import Any
 import httpx
 
 from kitty_cli import __name__ as package
-from kitty_cli.errors import NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
+from kitty_cli.command_name import command_name
+from kitty_cli.errors import (
+    CallWaits,
+    CliError,
+    NotConfigured,
+    OutOfTime,
+    ServiceFailed,
+    ServiceIsGone,
+    ServiceRefused,
+    UsageProblem,
+)
 from kitty_cli.sse import Event, FrameParser
 
 CONNECT_WITHIN_SEC = 5.0
@@ -51,6 +63,7 @@ async def follow(
     Raises:
         ServiceIsGone: the connection was refused, nothing was sent.
         ServiceRefused: it answered with a problem document.
+        CallWaits: a person has to confirm it first.
         ServiceFailed: the stream broke off or was not understood.
         OutOfTime: `give_up_after_sec` passed.
     """
@@ -67,18 +80,16 @@ async def follow(
 
 async def _events(service: Service, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
     url = f"{service.base_url}{path}"
-    headers = {"Accept": "text/event-stream", "User-Agent": package}
-    if service.token:
-        headers["Authorization"] = f"Bearer {service.token}"
+    content, headers = as_content(body), {**headers_for(service), "Accept": "text/event-stream"}
     timeout = httpx.Timeout(SILENCE_SEC, connect=CONNECT_WITHIN_SEC)
     parser = FrameParser()
     try:
         async with (
             httpx.AsyncClient(trust_env=False, timeout=timeout, headers=headers) as http,
-            http.stream("POST", url, json=body) as response,
+            http.stream("POST", url, content=content) as response,
         ):
             if response.status_code != httpx.codes.OK:
-                raise refusal(service, path, response, await response.aread())
+                raise no_stream(service, path, response, await response.aread())
             async for block in response.aiter_raw():
                 for event in parser.feed(block):
                     yield event
@@ -89,6 +100,39 @@ async def _events(service: Service, path: str, body: Mapping[str, Any]) -> Async
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise ServiceFailed(f"The connection to {service.base_url} broke off ({reason}). {service.hint}") from error
+
+
+def no_stream(service: Service, path: str, response: httpx.Response, content: bytes) -> CliError:
+    """What an answer says that is no stream: it is refused, or kept until a person confirms it."""
+    if response.status_code != httpx.codes.ACCEPTED:
+        return refusal(service, path, response, content)
+    try:
+        waiting = json.loads(content)
+        tool, pending = waiting["pendingTool"], waiting["pendingId"]
+    except (ValueError, KeyError, TypeError):
+        return ServiceFailed(f"{service.base_url} answered 202, and nothing that could be confirmed. {service.hint}")
+    phrase = waiting.get("confirmationPhrase")
+    words = f"{command_name()} confirm {pending}" + (f" {shlex.quote(str(phrase))}" if phrase else "")
+    what = f"{tool} (hazard class {waiting.get('hazardClass')}) waits for your word; nothing was run."
+    return CallWaits(f"{what}\nTo run it: {words}", waiting)
+
+
+def headers_for(service: Service) -> dict[str, str]:
+    """Raises: NotConfigured: the key holds what no header can."""
+    headers = {"Content-Type": "application/json", "User-Agent": package}
+    if service.token is None:
+        return headers
+    if not (service.token.isascii() and service.token.isprintable()):
+        raise NotConfigured("KITTY_API_KEY or KITTY_SERVICE_TOKEN holds a character that no key has.")
+    return {**headers, "Authorization": f"Bearer {service.token}"}
+
+
+def as_content(body: Mapping[str, Any]) -> bytes:
+    """Raises: UsageProblem: it holds bytes of a command line that are no text."""
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UsageProblem("What is to be sent is not UTF-8 text.") from error
 
 
 def refusal(service: Service, path: str, response: httpx.Response, content: bytes) -> ServiceRefused:
@@ -103,14 +147,14 @@ def refusal(service: Service, path: str, response: httpx.Response, content: byte
     detail = str(problem.get("detail") or f"{service.base_url} answered {response.status_code}.")
     if code == "unauthorized":
         detail += " Set KITTY_API_KEY (for a gateway) or KITTY_SERVICE_TOKEN (for a coder-agent)."
-    if response.status_code == httpx.codes.NOT_FOUND:
+    if response.status_code == httpx.codes.NOT_FOUND and code in ("", "not_found"):  # no route, rather than no thing
         code, detail = (
             "not_found",
             f"{service.base_url} has no {path}: it is not a KITTY service, or not one that does this.",
         )
     retry = response.headers.get("retry-after")
     detail += f" Try again in {retry} s." if retry else ""
-    return ServiceRefused(detail, code or "http_error", response.status_code)
+    return ServiceRefused(detail, code or "http_error", response.status_code, problem.get("service"))
 
 
 def healthz(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from kitty_cli.audit_command import audit_app
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import CliError
+from kitty_cli.errors import CliError, Terminated
 from kitty_cli.eval_command import eval_app
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import Output
@@ -193,11 +194,20 @@ def confirm(
         str | None, typer.Argument(metavar="[MESSAGE]", help="The phrase, or `no`; default: asked for on a terminal.")
     ] = None,
     as_json: Json = False,
+    approval: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="The second admin's approval, for a call that needs one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="As the second admin: write your approval there too.")
+    ] = None,
 ) -> None:
-    """Say your word for a call that waits for it. Only the exact phrase runs it, once."""
+    """Say your word for a call that waits for it. Only the exact phrase runs it, once.
+
+    A call of somebody else that needs two persons is approved: the signed approval on stdout is for who asked.
+    """
     from kitty_cli.tool_calls import confirm as say
 
-    _leave(lambda: say(pending_id, message, as_json), Output.JSON if as_json else Output.TEXT)
+    _leave(lambda: say(pending_id, message, as_json, approval, out), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -228,7 +238,7 @@ def _leave(command: Callable[[], ExitCode], output: Output = Output.TEXT) -> Non
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Terminated
 
 
 def _tell(error: CliError, output: Output) -> ExitCode:
@@ -238,13 +248,16 @@ def _tell(error: CliError, output: Output) -> ExitCode:
     print(f"kitty-cli: {visible(error.message)}", file=sys.stderr)
     if output is Output.JSON:
         nothing = {"passed": False, "verdict": None, "code": None}
-        write_json(nothing | {"error": error.message, "error_code": error.code})
+        write_json(nothing | dict(error.facts) | {"error": error.message, "error_code": error.code})
     elif output is Output.STREAM_JSON:
-        write_json({"type": "error", "error": error.message, "code": error.code}, indent=None)
+        write_json({**error.facts, "type": "error", "error": error.message, "code": error.code}, indent=None)
     return error.exit_code
 
 
 def main() -> None:
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name=command_name())
     except KeyboardInterrupt:

@@ -9,25 +9,28 @@ On a terminal with history and completion; from a pipe each line is said, and th
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
 
 from kitty_cli.client import Service
 from kitty_cli.command_name import command_name
-from kitty_cli.directives import Saying, read_directives
-from kitty_cli.errors import CliError, ServiceFailed
+from kitty_cli.directives import Saying, read_directives, slash_word
+from kitty_cli.errors import CliError, Terminated
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, find_gateway
+from kitty_cli.gateway import call, find_gateway, listed
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
 from kitty_cli.translate import translate
 from kitty_cli.visible import visible
+from kitty_core.confirmation import read_reply
 from kitty_core.settings import environment
 from kitty_core.state import state_dir
+
+if TYPE_CHECKING:
+    from prompt_toolkit.history import History
 
 COMMANDS: Mapping[str, str] = {
     "/help": "what there is",
@@ -52,6 +55,8 @@ class Shell:
         self._saying = Saying("")
         self._conversation = uuid4().hex
         self._last: Answer | None = None
+        self._phrase = ""
+        """Of the call that waited last in this conversation."""
         self.has_ended = False
 
     def take(self, line: str) -> None:
@@ -64,14 +69,14 @@ class Shell:
         if not word:
             return
         if not word.startswith("/"):
-            self._ask(replace(self._saying, message=line))
+            self._ask(replace(self._saying, message=self._as_ordered(line)))
             return
         commands: dict[str, Callable[[str], None]] = {
             "/help": self._help,
             "/agent": lambda _: self._direct(line),
             "/model": lambda name: self._direct(line) if name.strip() else self._forget_model(),
             "/models": lambda _: self._show_models(),
-            "/tools": lambda _: self._show_tools(),
+            "/tools": lambda words: self._direct(line) if words.strip() else self._show_tools(),
             "/confirm": self._confirm,
             "/trace": lambda _: self._trace(),
             "/new": lambda _: self._begin(),
@@ -87,10 +92,17 @@ class Shell:
     def _direct(self, line: str) -> None:
         saying = read_directives(line, self._saying)
         self._saying = replace(saying, message="")
-        if saying.message.strip() and saying.message != line:
-            self._ask(saying)
-        elif saying.message == line:
+        if saying.message == line:
             self._say(f"{line.strip()} is not understood; /help shows what there is.")
+        elif slash_word(saying.message):
+            self.take(saying.message)
+        elif saying.message.strip():
+            self._ask(replace(saying, message=line))
+
+    def _as_ordered(self, line: str) -> str:
+        """An `/agent on` that holds stands at the head of each message; a word for a call that waits stays as it is."""
+        is_reply = read_reply(line, self._phrase) != "neither"
+        return f"/agent on\n{line}" if self._saying.use_agent and not is_reply else line
 
     def _forget_model(self) -> None:
         self._saying = replace(self._saying, model=None)
@@ -100,6 +112,7 @@ class Shell:
         with display_for(quiet=False) as display:
             answer = asyncio.run(ask(self._service, body_of(saying, self._conversation), display.say, None))
         self._last = answer
+        self._phrase = str(answer.get("confirmationPhrase") or self._phrase)
         self._say(visible(text_of(answer)))
         if answer.get("requiresConfirmation"):
             for line in confirmation_lines(answer):
@@ -115,11 +128,11 @@ class Shell:
             self._ask(replace(self._saying, message=str(phrase)))
 
     def _show_models(self) -> None:
-        for model in _listed(call(self._service, "GET", "/api/routing/models"), "models"):
+        for model in listed(call(self._service, "GET", "/api/routing/models"), "models"):
             self._say(visible(", ".join(str(value) for value in model.values() if value is not None)))
 
     def _show_tools(self) -> None:
-        for tool in _listed(call(self._service, "GET", "/api/tools"), "tools"):
+        for tool in listed(call(self._service, "GET", "/api/tools"), "tools"):
             state = "" if tool.get("enabled", True) else " (disabled)"
             self._say(visible(f"{tool.get('name')} [{tool.get('hazard_class')}]{state}: {tool.get('description', '')}"))
 
@@ -128,7 +141,7 @@ class Shell:
         self._say(visible("\n".join(lines)))
 
     def _begin(self) -> None:
-        self._conversation, self._last = uuid4().hex, None
+        self._conversation, self._last, self._phrase = uuid4().hex, None, ""
         self._say("A new conversation.")
 
     def _help(self, _: str) -> None:
@@ -148,6 +161,8 @@ def run_shell(api: str | None) -> ExitCode:
             _print(visible(error.message))
         except httpx.HTTPError as error:
             _print(visible(translate(error).message))
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             _print("Cancelled.")
         if shell.has_ended:
@@ -157,37 +172,43 @@ def run_shell(api: str | None) -> ExitCode:
 
 def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
         return
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory
 
     words = [part for name in COMMANDS for part in _spelt(name)]
-    history = state_dir() / "shell-history"
-    history.touch(mode=0o600)
-    session: PromptSession[str] = PromptSession(
-        PROMPT, history=FileHistory(str(history)), completer=WordCompleter(words, sentence=True)
-    )
+    completer = WordCompleter(words, sentence=True)
+    session: PromptSession[str] = PromptSession(PROMPT, history=_history(), completer=completer)
     while True:
-        with suppress(KeyboardInterrupt):  # Ctrl-C empties the line, Ctrl-D leaves
-            try:
-                yield session.prompt()
-            except EOFError:
-                return
+        try:
+            yield session.prompt()
+        except EOFError:  # Ctrl-D leaves
+            return
+        except Terminated:
+            raise
+        except KeyboardInterrupt:  # Ctrl-C empties the line
+            continue
+
+
+def _history() -> "History":
+    """What was typed before, in a file of this user's alone; that of this session, where there can be none."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    try:
+        file = state_dir() / "shell-history"
+        file.touch(mode=0o600)
+        file.open("ab").close()
+    except OSError as error:
+        print(f"kitty-cli: what is typed is not kept for later: {error}", file=sys.stderr)
+        return InMemoryHistory()
+    return FileHistory(str(file))
 
 
 def _spelt(command: str) -> list[str]:
     """`/agent on|off` as it can be typed: `/agent on` and `/agent off`."""
     word, _, rest = command.partition(" ")
     return [f"{word} {one}" for one in rest.split("|")] if "|" in rest else [word]
-
-
-def _listed(document: Any, name: str) -> list[dict[str, Any]]:
-    found = document.get(name) if isinstance(document, dict) else document
-    if not isinstance(found, list):
-        raise ServiceFailed(f"The gateway sent no list of {name}.")
-    return [entry if isinstance(entry, dict) else {"name": entry} for entry in found]
 
 
 def _print(text: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
+from kitty_cli import detached
 from kitty_cli.errors import NotConfigured
 
 LOOPBACK = "127.0.0.1"
@@ -45,8 +46,6 @@ KINDS = (
 SHIPPED = Path(__file__).resolve().parents[4]
 """The checkout, whose `config` is used where the caller's folder has none."""
 FILES = {"TOOL_REGISTRY_PATH": "config/tool_registry.yaml", "BROKER_ALLOW_LIST": "config/commands.yaml"}
-PATHS = ("KITTY_MODEL_DIR", "SANDBOX_PY_PATH", "CODER_EVIDENCE_DIR", "CODER_CONVERSATIONS_DIR")
-NO_PATH = "off"
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class StackPlan:
     programs: tuple[Program, ...]
     engine: EnginePlan | None = None
 
+    @property
+    def size(self) -> int:
+        """How many processes it starts."""
+        return len(self.programs) + (self.engine is not None)
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
@@ -95,15 +99,10 @@ def with_absolute_paths(env: Mapping[str, str], folder: Path) -> dict[str, str]:
 
     The files of `config` that no variable names are those of `folder`, or the ones that were shipped.
     """
-    located = dict(env)
-    for name in (*PATHS, *FILES):
-        if (value := env.get(name, "").strip()) and value != NO_PATH:
-            located[name] = str(folder / Path(value).expanduser())
+    located = detached.with_absolute_paths(env, folder)
     for name, usual in FILES.items():
-        if not env.get(name, "").strip():
-            located[name] = str(
-                next(path for path in (folder / usual, SHIPPED / usual) if path.exists() or path == SHIPPED / usual)
-            )
+        named = env.get(name, "").strip() or (usual if (folder / usual).exists() else str(SHIPPED / usual))
+        located[name] = detached.absolute(named, folder)
     return located
 
 

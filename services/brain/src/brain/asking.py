@@ -52,6 +52,7 @@ class Opinion:
     label: str | None
     confidence: float
     role: Role
+    """Whose server said so."""
     votes: int
 
     @property
@@ -72,16 +73,17 @@ async def ask_route(means: Means, text: str) -> Opinion:
 async def _opinion_of(means: Means, role: Role, text: str) -> Opinion:
     """One vote, and two more where it is not sure by itself."""
     votes: list[Vote] = []
-    belief = Belief(None, 0.0)
+    belief, tier = Belief(None, 0.0), role
     for number in range(VOTES):
-        votes.append(await _vote(means, role, text, number))
+        vote, tier = await _vote(means, role, text, number)
+        votes.append(vote)
         belief = believe(votes)
         if len(votes) != 2 and belief.confidence >= CONFIDENT:
             break
-    return Opinion(belief.label, belief.confidence, role, len(votes))
+    return Opinion(belief.label, belief.confidence, tier, len(votes))
 
 
-async def _vote(means: Means, role: Role, text: str, number: int) -> Vote:
+async def _vote(means: Means, role: Role, text: str, number: int) -> tuple[Vote, Role]:
     sampling = Sampling(
         temperature=LATER_TEMPERATURE if number else 0.0,
         seed=number,
@@ -92,7 +94,8 @@ async def _vote(means: Means, role: Role, text: str, number: int) -> Vote:
     )
     answer = await means.writer.complete(role, route_prompt(text), sampling)
     label = label_in(answer.text)
-    return Vote(label, margin(answer.tokens, label, LABELS) if label else None)
+    vote = Vote(label, margin(answer.tokens, label, LABELS) if label else None)
+    return vote, means.tier_of(role, answer.endpoint)
 
 
 def label_in(text: str) -> str | None:

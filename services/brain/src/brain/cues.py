@@ -34,6 +34,12 @@ MAKING = (
 )
 """What one says who wants something made."""
 
+WRITING = (
+    r"write|implement|create|code|build|define|make|schreibe?|implementiere?|erstelle?|écri[st]|implémente[rz]?|"
+    r"escrib[ae]|implement[ae]|escrev[ae]|crie|scrivi|напиши(?:те)?|реализуй(?:те)?|napisz|zaimplementuj|写|编写|实现"
+)
+"""What one says who orders a function by its signature: `write slugify(title)`."""
+
 MENDING = (
     r"\brefactor|\brewrite\b|\bfix\b|\bdebug\b|\boptimi[sz]e\b|\bconvert\b|\bport\b|\bsimplify\b|"
     r"\bclean up\b|\bvectori[sz]e\b|\bspeed up\b|\bextend\b|\btype hints?\b|"
@@ -97,6 +103,11 @@ CUES: tuple[Cue, ...] = (
         "tests for",
         2.5,
         r"\btests? (?:for|of) (?:this|it|the following|my|these)\b|\bwith (?:pytest|unit ?tests|tests)\b",
+    ),
+    _cue(
+        "write a call",
+        1.5,
+        rf"{HEAD}(?:{WRITING})(?: me| mir| moi)?(?: [^\W\d]+){{0,2}}[ `]*(?!\d)\w{{1,60}}\([^()\n]{{0,80}}\)",
     ),
     _cue("example", 1.5, rf"{CALL}(?:{GIVES}|should (?:be|return|give)|returns\b|gives\b|must be)"),
     _cue("two examples", 1.0, rf"{CALL}{GIVES}(?s:.)*?{CALL}{GIVES}"),

@@ -4,25 +4,25 @@ a tool named by the person ──────────────> that tool
 rules ─┬─ coding ────────────────────────> coding.generate, with the person's own words
        ├─ talk ──────────────────────────> choose among the other tools, or answer
        └─ unsure ─> the model ─┬─ firm ──> as above
-                               └─ not ───> a question back
+                               └─ not ───> a question back; the answer to it decides on what was said first
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from brain.asking import Opinion, ask_route
-from brain.decoding import only_text
+from brain.calls import wanted_of
+from brain.clarification import question_for
+from brain.decoding import choices, only_text
 from brain.delivery import GENERATE, is_coding
 from brain.door import Offer
 from brain.errors import GatewayIsUnavailable
 from brain.means import Means
 from brain.question import Question
 from brain.router import Route, route
-from brain.state import BrainState, Wanted
+from brain.state import BrainState
 from brain.trace import with_step
-
-WHICH = "Shall I write code for this, or shall we only talk about it?"
 
 
 async def decide(state: BrainState, means: Means) -> BrainState:
@@ -30,6 +30,9 @@ async def decide(state: BrainState, means: Means) -> BrainState:
     question = state["question"]
     if question.tool_mode == "off":
         return _routed(state, means, BrainState(next="answer"), "plain", ("tools are off",))
+    if question.settled is not None:
+        update = _coding(question) if question.settled == "coding" else _talk(question)
+        return _routed(state, means, update, question.settled, ("the person said so",))
     if question.tool is not None and _is_meant(question, question.tool):
         return _routed(state, means, _named(question, question.tool), "named", (question.tool,))
     question = replace(question, request=question.request if question.tool is None else question.text, tool=None)
@@ -50,7 +53,7 @@ def _is_meant(question: Question, name: str) -> bool:
 
 def _by_opinion(question: Question, opinion: Opinion) -> BrainState:
     if not opinion.is_firm:
-        update = BrainState(next="end", output=WHICH)
+        update = BrainState(next="end", output=question_for(question.request), is_open=True)
     else:
         update = _coding(question) if opinion.label == "coding" else _talk(question)
     update["tier"] = opinion.role
@@ -77,9 +80,18 @@ def _named(question: Question, name: str) -> BrainState:
     if offer is None:
         there_are = ", ".join(tool.dotted for tool in question.offers.tools) or "none"
         return BrainState(next="end", output=f"There is no tool {name}, so nothing was run. There are: {there_are}.")
-    if text := only_text(offer.schema):
-        return _call(question, offer, {text: question.request})
+    if (text := only_text(offer.schema)) and (value := _value(question, offer, text)) is not None:
+        return _call(question, offer, {text: value})
     return BrainState(next="choose", offers=(offer,))
+
+
+def _value(question: Question, offer: Offer, name: str) -> str | None:
+    """What the person gave as the one argument; None where it is none of the values there are."""
+    values = choices(offer.schema, name)
+    if values is None:
+        return question.request
+    said = question.request.strip(" \t\r\n.`\"'")
+    return said if said in values else None
 
 
 def _coding(question: Question) -> BrainState:
@@ -93,11 +105,9 @@ def _coding(question: Question) -> BrainState:
     return _call(question, offer, {only_text(offer.schema) or "request": question.request})
 
 
-def _call(question: Question, offer: Offer, arguments: dict[str, Any]) -> BrainState:
-    members = offer.schema.get("properties") or {}
-    if "conversation_id" in members:
-        arguments["conversation_id"] = question.conversation_id
-    return BrainState(next="invoke", wanted=(Wanted(offer, arguments),), is_coding=is_coding(offer.name))
+def _call(question: Question, offer: Offer, arguments: Mapping[str, Any]) -> BrainState:
+    wanted = wanted_of(question, offer, arguments)
+    return BrainState(next="invoke", wanted=(wanted,), offers=(offer,), is_coding=is_coding(offer.name))
 
 
 def _talk(question: Question) -> BrainState:

@@ -33,6 +33,9 @@ def for_decoding(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     """
     if depth > DEEPEST:
         return {}
+    if "properties" in schema and (each := variants(schema)):
+        # A grammar is made of the alternatives alone: each carries what holds for all of them.
+        return {"anyOf": [for_decoding(_merged(schema, one), depth + 1) for one in each]}
     kept = {key: schema[key] for key in KEPT if key in schema}
     if isinstance(members := schema.get("properties"), Mapping):
         inner = {
@@ -48,6 +51,31 @@ def for_decoding(schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
         if isinstance(several := schema.get(key), list):
             kept["anyOf"] = [for_decoding(one, depth + 1) for one in several if isinstance(one, Mapping)]
     return kept
+
+
+def variants(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The alternatives of an object: `broker.run` has one for each command."""
+    several = schema.get("anyOf")
+    return [one for one in several if isinstance(one, Mapping)] if isinstance(several, list) else []
+
+
+def choices(schema: Mapping[str, Any], name: str) -> list[Any] | None:
+    """The values that an argument may have; None: any of its type."""
+    values = members_of(schema).get(name, {}).get("enum")
+    return values if isinstance(values, list) else None
+
+
+def members_of(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The schemas of an object's members."""
+    members = schema.get("properties")
+    return {name: one for name, one in members.items() if isinstance(one, Mapping)} if members else {}
+
+
+def _merged(schema: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    members = members_of(schema) | members_of(one)
+    required = dict.fromkeys([*(schema.get("required") or ()), *(one.get("required") or ())])
+    return {**rest, "properties": members, "required": list(required)}
 
 
 def fitted(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

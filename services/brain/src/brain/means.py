@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from brain.door import Caller, Offer, Outcome
 from brain.metrics import Metrics
-from kitty_llm import Completion, Prompt, Role, Sampling
+from kitty_llm import Completion, Endpoint, Prompt, Role, Sampling
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -48,3 +48,5 @@ class Means:
     max_iterations: int
     has_second_opinion: bool
     """Whether the F16 role is another server than Q4."""
+    tier_of: Callable[[Role, Endpoint], Role]
+    """The role whose server answered, where this one was asked: an alias or a server that is down leads to another."""

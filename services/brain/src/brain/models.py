@@ -33,6 +33,16 @@ class ModelServers:
         """The models for one message."""
         return self.roles.start_job(model)
 
+    def tier_of(self, asked: Role, answered: Endpoint) -> Role:
+        """The role whose server answered; of several roles on one server the one of that alias, else the one asked."""
+        there = [role for role, own in self.endpoints.items() if own.root == answered.root]
+        named = [role for role in there if self.endpoints[role].alias == answered.alias]
+        return asked if asked in there and not named else next(iter(named or there), asked)
+
+    def has_second_opinion(self, model: str | None) -> bool:
+        """Whether F16 is another server than Q4, and the alias asked for does not send both to the same one."""
+        return self.are_apart("q4", "f16") and model not in {own.alias for own in self.endpoints.values()}
+
     def are_apart(self, one: Role, other: Role) -> bool:
         """Whether two roles are two servers, so that the other one's opinion is another one."""
         return self.endpoints[one].root != self.endpoints[other].root

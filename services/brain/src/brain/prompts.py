@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from brain.decoding import choices, members_of, variants
 from brain.door import Offer
 from brain.history import Exchange
 from kitty_llm import Part, Prompt, Turn
@@ -33,14 +34,16 @@ LEFT_OUT = "[Earlier messages were left out.]\n\n"
 MOST_OF_A_RESULT = 24_000
 """Characters of a tool's result; more is cut in the middle, with a mark, before it is even counted."""
 MOST_OF_A_DESCRIPTION = 300
+MOST_VARIANTS = 30
+"""Commands that are told; the schema of the choice has all of them."""
 
 EXAMPLES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "memory_search": ("What did I tell you about my sister?", {"query": "sister"}),
     "memory_remember": ("Remember that my bicycle is red.", {"content": "The user's bicycle is red."}),
-    "broker_run": ("How much room is left on the disk?", {"command": "disk_usage", "args": {}}),
+    "broker_run": ("How much room is left on the disk?", {"command": "disk.usage", "args": {}}),
     "research_web_search": ("Search the web for the newest Python release.", {"query": "newest Python release"}),
 }
-"""One for each tool that may be there; only those that are there are shown."""
+"""One for each tool that may be there; shown where the tool is, and takes what the example gives it."""
 NO_TOOL = ("Good morning!", "What is 12 + 30?", "Who wrote Faust?")
 
 LABELS = ("coding", "talk")
@@ -112,10 +115,11 @@ def _about_tools(offers: Sequence[Offer]) -> str:
     if not offers:
         return ""
     lines = ["", "", "Tools:"]
-    lines += [f"- {offer.name}({_arguments(offer)}): {_short(offer.description)}" for offer in offers]
+    for offer in offers:
+        lines += [f"- {offer.name}({_named(offer.schema)}): {_short(offer.description)}", *_variants(offer)]
     lines += ["", "Examples:"]
     for offer in offers:
-        if example := EXAMPLES.get(offer.name):
+        if (example := EXAMPLES.get(offer.name)) and _takes(offer, example[1]):
             lines += _example(example[0], {"tool": offer.name, "arguments": example[1]})
     for said in NO_TOOL:
         lines += _example(said, {"answer": True})
@@ -126,11 +130,27 @@ def _example(said: str, reply: Mapping[str, Any]) -> list[str]:
     return [f"User: {said}", f"You: {json.dumps(reply)}"]
 
 
-def _arguments(offer: Offer) -> str:
-    members = offer.schema.get("properties")
-    required = offer.schema.get("required") or ()
-    names = members if isinstance(members, Mapping) else ()
-    return ", ".join(name if name in required else f"{name}?" for name in names)
+def _named(schema: Mapping[str, Any]) -> str:
+    """Names of the members, with a question mark behind those that may be left out."""
+    required = schema.get("required") or ()
+    return ", ".join(name if name in required else f"{name}?" for name in members_of(schema))
+
+
+def _variants(offer: Offer) -> list[str]:
+    """A line for each alternative: `  command "git.log", args {limit, patch?}`."""
+    several = variants(offer.schema)
+    lines = [", ".join(_member(name, member) for name, member in members_of(one).items()) for one in several]
+    more = ["…"] if len(lines) > MOST_VARIANTS else []
+    return [f"  {line}" for line in [*lines[:MOST_VARIANTS], *more] if line]
+
+
+def _member(name: str, schema: Mapping[str, Any]) -> str:
+    return f"{name} {json.dumps(schema['const'])}" if "const" in schema else f"{name} {{{_named(schema)}}}"
+
+
+def _takes(offer: Offer, arguments: Mapping[str, Any]) -> bool:
+    allowed = {name: choices(offer.schema, name) for name in arguments}
+    return all(values is None or arguments[name] in values for name, values in allowed.items())
 
 
 def _short(description: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from brain.clarification import Choice
 from brain.door import Caller, Offers
 from brain.history import Exchange
 from kitty_llm import Role
@@ -27,7 +28,11 @@ class Question:
     tool_mode: ToolMode = "auto"
     role: Role | None = None
     """The role that has to answer; None: the usual one."""
+    model: str | None = None
+    """The alias that has to answer, and to write the code; None: the usual one."""
     verbosity: int | None = None
+    settled: Choice | None = None
+    """What the person answered to the question back; the request is then what was said before it."""
     history: tuple[Exchange, ...] = ()
     offers: Offers = field(default_factory=Offers)
     no_tools_because: str | None = None

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 from brain.door import Offer, Outcome
 from brain.prompts import Observation
 from brain.question import Question
+from kitty_llm import Role
 
 Next = Literal["choose", "invoke", "answer", "end"]
 
@@ -25,6 +26,8 @@ class BrainState(TypedDict, total=False):
     question: Question
     next: Next
     """The step that comes now."""
+    role: Role
+    """Who is in charge of choices and answers; missing: the role that was asked for, else Q4."""
     offers: tuple[Offer, ...]
     """The tools that may be chosen here."""
     wanted: tuple[Wanted, ...]
@@ -41,6 +44,8 @@ class BrainState(TypedDict, total=False):
     """The result of the tool that was delivered."""
     pending: Mapping[str, Any]
     """The confirmation shape of the call that waits."""
+    is_open: bool
+    """The output asks back whether code is wanted."""
     is_coding: bool
     tier: str
     confidence: float

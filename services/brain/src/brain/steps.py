@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from brain.asking import ask_within
+from brain.calls import wanted_of, with_its_own_model
 from brain.decoding import choice_schema, fitted
 from brain.delivery import code_of, delivered, is_coding
 from brain.door import Outcome
@@ -14,7 +15,7 @@ from brain.prompts import ANSWER_NOW, CHOOSE, MUST_CALL, Observation, cut_to_siz
 from brain.stalling import repeats, why_stop
 from brain.state import BrainState, Wanted
 from brain.thoughts import SpokenStream
-from brain.tool_calls import ToolCall, parse, without_thoughts
+from brain.tool_calls import Parsed, ToolCall, parse, without_thoughts
 from brain.trace import shortened, with_step
 from kitty_llm import Prompt, Role, Sampling
 
@@ -26,7 +27,7 @@ async def choose(state: BrainState, means: Means) -> BrainState:
     question, offers = state["question"], state["offers"]
     must_call = question.tool_mode == "on" or question.tool is not None
     may_answer = bool(state.get("made")) or not must_call
-    role: Role = question.role or "q4"
+    role = _in_charge(state)
     sampling = Sampling(max_tokens=CHOICE_TOKENS, json_schema=choice_schema(offers, may_answer=may_answer))
 
     def build(history: Sequence[Exchange], is_cut: bool) -> Prompt:
@@ -35,17 +36,35 @@ async def choose(state: BrainState, means: Means) -> BrainState:
     completion, _ = await ask_within(means, role, build, question.history, sampling)
     parsed = parse(completion.text)
     calls = [call for call in parsed.calls if not _is_quoted(call, state)]
-    if not calls:
-        return _no_call(state, means, parsed.answer, role, was_cut=completion.finish_reason == "length")
-    return _calls(state, means, calls)
-
-
-def _no_call(state: BrainState, means: Means, answer: str | None, role: Role, *, was_cut: bool) -> BrainState:
-    if answer is None or was_cut or answer.lstrip().startswith(("{", "[")):
-        return with_step(state, means, BrainState(next="answer"), action="answer", reason="no tool is needed")
-    means.emit({"type": "delta", "delta": answer})
-    update = BrainState(next="end", output=answer, tier=role, finish_reason="stop")
+    if calls:
+        return _calls(state, means, calls)
+    is_choice = not _is_broken(parsed, was_cut=completion.finish_reason == "length")
+    if (not is_choice or not may_answer) and _can_pass_on(state, means):
+        update = BrainState(next="choose", role="f16")
+        return with_step(state, means, update, action="choose", reason=f"what {role} wrote is no choice; f16 is asked")
+    if not is_choice or parsed.answer is None:
+        reason = "no tool is needed" if is_choice else f"what {role} wrote is no choice"
+        return with_step(state, means, BrainState(next="answer"), action="answer", reason=reason)
+    means.emit({"type": "delta", "delta": parsed.answer})
+    tier = means.tier_of(role, completion.endpoint)
+    update = BrainState(next="end", output=parsed.answer, tier=tier, finish_reason="stop")
     return with_step(state, means, update, action="answer", reason="answered at once")
+
+
+def _is_broken(parsed: Parsed, *, was_cut: bool) -> bool:
+    """Neither a call nor an answer nor the wish to give one: nothing, a part, or JSON that is none."""
+    if parsed.calls or parsed.is_done:
+        return False
+    return was_cut or parsed.answer is None or parsed.answer.lstrip().startswith(("{", "["))
+
+
+def _in_charge(state: BrainState) -> Role:
+    return state.get("role") or state["question"].role or "q4"
+
+
+def _can_pass_on(state: BrainState, means: Means) -> bool:
+    """Whether F16 may take over: it is another server, nobody named the role, and it is not in charge already."""
+    return means.has_second_opinion and state["question"].role is None and _in_charge(state) == "q4"
 
 
 def _calls(state: BrainState, means: Means, calls: Sequence[ToolCall]) -> BrainState:
@@ -55,7 +74,7 @@ def _calls(state: BrainState, means: Means, calls: Sequence[ToolCall]) -> BrainS
         offer = offers.get(call.name.replace(".", "_"))
         if offer is None:
             return _unknown(state, means, call.name)
-        wanted.append(Wanted(offer, fitted(call.arguments, offer.schema)))
+        wanted.append(wanted_of(state["question"], offer, fitted(call.arguments, offer.schema)))
     if repeats(state.get("made", ()), wanted[0]):
         stopped = f"{wanted[0].tool.dotted} was called with the same arguments before"
         return with_step(state, means, BrainState(next="answer", stopped=stopped), action="stop", reason=stopped)
@@ -63,7 +82,7 @@ def _calls(state: BrainState, means: Means, calls: Sequence[ToolCall]) -> BrainS
 
 
 def _unknown(state: BrainState, means: Means, name: str) -> BrainState:
-    """Nothing is run. The model is told once; the second time it has to answer without."""
+    """Nothing is run. It is told once, to F16 where that may take over; the second time comes an answer without."""
     means.metrics.tool_executions.labels(tool="unknown", status="unknown").inc()
     times = state.get("unknown", 0) + 1
     there_are = ", ".join(offer.name for offer in state["offers"])
@@ -73,6 +92,8 @@ def _unknown(state: BrainState, means: Means, name: str) -> BrainState:
         unknown=times,
         observations=(*state.get("observations", ()), told),
     )
+    if _can_pass_on(state, means):
+        update["role"] = "f16"
     if times > 1:
         update["stopped"] = "the model named a tool twice that there is not"
     return with_step(state, means, update, action="refused", tool=name[:100], reason="there is no such tool")
@@ -121,6 +142,8 @@ def _after(
         hint = outcome.detail or "a person has to confirm it"
         said = f"{outcome.tool} was not run: it waits for a confirmation ({hint})."
         return BrainState(next="end", made=made, wanted=(), pending=outcome.result, output=said)
+    if again := with_its_own_model(made[-1][0], outcome):
+        return BrainState(made=made, wanted=(again, *later), next="invoke")
     if is_coding(outcome.tool):
         text = delivered(outcome)
         means.emit({"type": "delta", "delta": text})
@@ -145,7 +168,7 @@ def observed(outcome: Outcome) -> str:
 async def answer(state: BrainState, means: Means) -> BrainState:
     """The answer in words, streamed."""
     question = state["question"]
-    role: Role = question.role or "q4"
+    role = _in_charge(state)
     stream = SpokenStream()
     is_plain = question.tool_mode == "off"
 
@@ -165,7 +188,8 @@ async def answer(state: BrainState, means: Means) -> BrainState:
         output += f"\n\n[The answer was cut off at {completion.usage.completion_tokens} tokens.]"
     if reason := state.get("stopped"):
         output = f"{output}\n\n(No more tools were called: {reason}.)".lstrip()
-    update = BrainState(next="end", output=output, tier=role, finish_reason=completion.finish_reason)
+    tier = means.tier_of(role, completion.endpoint)
+    update = BrainState(next="end", output=output, tier=tier, finish_reason=completion.finish_reason)
     left_out = f"{dropped} of the oldest exchanges did not fit the model's window" if dropped else None
     return with_step(state, means, update, action="answer", model=completion.model, reason=left_out)
 

@@ -4,7 +4,8 @@ text ─> outside of <think> … </think> ─┬─ calls or an answer ───
                                        └─ nothing at all ─> inside of it ──> Parsed
 
 Understood: bare and fenced JSON, `<tool_call>…</tool_call>`, `[TOOL_CALLS] […]`, `{"tool", "parameters"}`,
-`{"name", "arguments"}`, `{"function": {"name", "arguments"}}`, `Action:` with `Action Input:`, several calls,
+`{"tool", …}` with its arguments beside it, `{"name", "arguments"}`, `{"function": {"name", "arguments"}}`,
+`Action:` with `Action Input:` (in any case, on one line or several), several calls,
 arguments as a string of JSON, and the liberties of `relaxed_json`. Only what a model wrote may be given to `parse`:
 never the text of the user or of a tool.
 """
@@ -24,8 +25,16 @@ LISTS = ("tool_calls", "calls")
 THOUGHTS = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 LOST_THOUGHTS = re.compile(r"\A(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 """Templates write the opening mark themselves; then only the closing one is in the answer."""
-ACTION = r"^[ \t*]*Action[ \t*]*:[ \t*]*`?(?P<action>[\w.\-]+)`?[ \t*]*\r?\n\s*\**Action[ _]Input[ \t*]*:[ \t*]*"
-BEGIN = re.compile(rf"[{{\[]|{ACTION}", re.MULTILINE)
+ACTION = (
+    r"(?<!\S)\**Action[ \t*]*:[ \t*]*[`\"']?(?P<action>[\w.\-]+)[`\"']?"
+    r"(?:[ \t*,;]*\r?\n\s*\**|[ \t*,;]+)Action[ _]?Input[ \t*]*:[ \t*]*"
+)
+BEGIN = re.compile(rf"[{{\[]|{ACTION}", re.IGNORECASE)
+AFTER_INPUT = re.compile(r"^[ \t*]*(?:Observation|Thought|Action|Final Answer)[ \t*]*:", re.MULTILINE | re.IGNORECASE)
+"""Where an input in plain text ends."""
+FENCED = re.compile(r"```\w*\s*(.*?)\s*(?:```|\Z)", re.DOTALL)
+COMMENTS = frozenset({"thought", "thoughts", "reasoning"})
+"""Members beside a tool's name that are no arguments."""
 MARKS = re.compile(r"</?tool_call>|\[/?TOOL_CALLS\]|```(?:json|tool_call|tool)?", re.IGNORECASE)
 TOOL_NAME = re.compile(r"[A-Za-z][\w.\-]{0,99}", re.ASCII)
 BARE = "input"
@@ -132,9 +141,11 @@ def _action_input(text: str, at: int) -> tuple[Any, int]:
     fence = re.compile(r"\s*```(?:json)?\s*").match(text, at)
     if fence and text[fence.end() : fence.end() + 1] == "{" and (found := read_value(text, fence.end())):
         return found
-    end = text.find("\n", at)
-    end = len(text) if end < 0 else end
-    return text[at:end].strip(), end
+    after = AFTER_INPUT.search(text, at)
+    end = after.start() if after else len(text)
+    said = text[at:end].strip()
+    fenced = FENCED.match(said)
+    return fenced[1] if fenced else said, end
 
 
 def _calls_in(value: Any, raw: str) -> Iterator[ToolCall]:
@@ -156,8 +167,13 @@ def _call(value: Mapping[str, Any], raw: str) -> ToolCall | None:
     for key in NAMES:
         name = value.get(key)
         if isinstance(name, str) and TOOL_NAME.fullmatch(name) and (given is not None or key not in NEED_ARGUMENTS):
-            return ToolCall(name, _arguments(given), raw)
+            return ToolCall(name, _beside(value, key) if given is None else _arguments(given), raw)
     return None
+
+
+def _beside(value: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The arguments of a call that gives them beside the tool's name."""
+    return {name: member for name, member in value.items() if name != key and name not in {*COMMENTS, *ARGUMENTS}}
 
 
 def _arguments(given: Any) -> Mapping[str, Any]:

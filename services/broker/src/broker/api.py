@@ -60,6 +60,8 @@ class CommandSummary(BaseModel):
     available: bool
     reason: str | None
     """Why it is not available."""
+    args_schema: dict[str, Any]
+    """JSON Schema of its `args`, as `/commands/{name}/schema` tells it."""
 
 
 class CommandList(BaseModel):
@@ -87,7 +89,7 @@ def create_router(attempts: Attempts) -> APIRouter:
 
     @router.get("/commands", responses=documented())
     async def commands() -> CommandList:
-        """The commands there are, each with its hazard class and whether it can run here."""
+        """The commands there are, each with its hazard class, what it takes, and whether it can run here."""
         return CommandList(commands=[_summary(attempts, name) for name in attempts.commands])
 
     @router.get("/commands/{name}/schema", responses=documented(404, 422))
@@ -133,6 +135,7 @@ def _summary(attempts: Attempts, name: str) -> CommandSummary:
         workspace=command.workspace,
         available=reason is None,
         reason=reason,
+        args_schema=command.schema,
     )
 
 

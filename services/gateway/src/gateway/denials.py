@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from gateway.auth import Caller
 from gateway.errors import BodyIsNoJson
-from gateway.recorder import Recorder
+from kitty_core.audit.recorder import Recorder
 from kitty_core.errors import BadRequest
 from kitty_core.registry import LiveRegistry
 

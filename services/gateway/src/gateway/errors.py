@@ -29,7 +29,7 @@ from kitty_core.errors import BadRequest, Forbidden, KittyError, Unauthorized
 
 
 class KeyIsNeeded(Unauthorized):
-    """An API key is needed (Authorization: Bearer KEY, or X-API-Key). Make one: python -m gateway.keys create."""
+    """An API key is needed (Authorization: Bearer KEY, or X-API-Key). `./kitty keys` (`kitty-cli keys`) makes one."""
 
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 

@@ -1,4 +1,4 @@
-"""API keys from the command line: `python -m gateway.keys create|list|revoke`. `kitty-cli keys` is this.
+"""API keys from the command line: `./kitty keys create|list|revoke` (`kitty-cli keys`) becomes this program.
 
 A key is shown once, when it is made: it is not stored and cannot be shown again.
 """
@@ -57,7 +57,7 @@ def _list(keys: KeyStore, options: argparse.Namespace) -> int:
         state = f"revoked {key['revoked_at']}" if key["revoked_at"] else f"last used {key['last_used'] or 'never'}"
         print(f"{key['id']:10} {key['user_id']:20} {key['role']:10} made {key['created_at']}  {state}")
     if not shown:
-        print("keys: there is none. Make one: keys create --role admin --user NAME", file=sys.stderr)
+        print("keys: there is none. Make one: ./kitty keys create --role admin --user NAME", file=sys.stderr)
     return 0
 
 

@@ -30,13 +30,15 @@ from gateway.gatekeeper import Gatekeeper
 from gateway.key_store import KeyStore
 from gateway.limits import Concurrency, RateLimit
 from gateway.metrics import Counting, Metrics
+from gateway.overrides import Overrides
 from gateway.proxy import Upstreams
-from gateway.recorder import Recorder
 from gateway.replies import Replies
 from gateway.routes import audit as audit_routes
 from gateway.routes import coding, confirmations, health, query, tools
+from gateway.routes.talk import Talk
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
+from kitty_core.audit.recorder import Recorder
 from kitty_core.confirmation import LEAST_KEY_BYTES, read_reply
 from kitty_core.errors import ConfigurationError, KittyError, RegistryProblem
 from kitty_core.logs import configure_logs
@@ -78,9 +80,10 @@ def create_app(
     upstreams = Upstreams(settings, token)
     bases = {f"{name.upper().replace('-', '_')}_BASE": base for name, base in upstreams.bases.items()}
     live = LiveRegistry(Path(settings.tool_registry_path), {**env, **bases})
-    recorder = Recorder(trail, metrics, clock)
+    recorder = Recorder(trail, clock, metrics.count_decision)
     pending = Confirmations(engine, clock, settings.gateway_confirm_within_sec)
-    door = Door(live, upstreams, BrokerCommands(upstreams, time.monotonic), pending, recorder, settings)
+    commands = BrokerCommands(upstreams, time.monotonic)
+    door = Door(live, upstreams, commands, pending, recorder, settings)
     live.require(lambda registry: _check_addresses(registry, door, live.path))
     denials = Denials(recorder, live, coding.PATHS)
     replies = Replies(door, pending, recorder, clock, settings.hazard_signing_key)
@@ -117,9 +120,12 @@ def create_app(
         )
     )
     app.include_router(coding.create_router(door, denials))
-    app.include_router(tools.create_router(door, live, settings.api_override_password, denials))
+    overrides = Overrides()
+    word = settings.api_override_password
+    app.include_router(tools.create_router(door, live, commands, overrides, word, denials))
     app.include_router(confirmations.create_router(replies))
-    app.include_router(query.create_router(upstreams, replies, settings.gateway_deadline_sec))
+    talk = Talk(upstreams, replies, overrides, settings.api_override_password, settings.gateway_deadline_sec)
+    app.include_router(query.create_router(talk))
     app.include_router(audit_routes.create_router(trail))
     app.include_router(health.create_router(door, live, upstreams, recorder, engine, trail, settings))
     app.state.live = live
@@ -158,7 +164,7 @@ def _check_access(settings: Settings, keys: KeyStore) -> None:
         raise ConfigurationError(f"{where} needs an API key and there is none. Make one: {MAKE_A_KEY}")
 
 
-MAKE_A_KEY = "python -m gateway.keys create --role admin --user NAME"
+MAKE_A_KEY = "`./kitty keys create --role admin --user NAME` (`kitty-cli keys`)."
 
 
 async def _sweep(replies: Replies, audit: SpooledAuditLog) -> None:

@@ -15,8 +15,8 @@ from kitty_core.audit.records import Entry, Invocation
 from kitty_core.errors import KittyError
 
 
-class AuditLog(Protocol):
-    """Append-only. Everything blocks: call it with `asyncio.to_thread`."""
+class AuditSink(Protocol):
+    """Where rows are handed in. It blocks: call it with `asyncio.to_thread`."""
 
     def append(self, invocation: Invocation, prompt: str | None = None) -> None:
         """Writes one row, or does nothing where one with its `id` or `job_id` is there already.
@@ -28,6 +28,10 @@ class AuditLog(Protocol):
             AuditRowRefused: never.
             AuditSpoolFailed: the row is lost.
         """
+
+
+class AuditLog(AuditSink, Protocol):
+    """Append-only, and can be read. Everything blocks."""
 
     def entries(
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100

@@ -101,6 +101,7 @@ def _detailed(call: PendingCall, caller: Caller) -> dict[str, Any]:
         **pending_shape(call, caller),
         "arguments": dict(call.arguments),
         "userId": call.user_id,
+        "isYours": call.user_id == caller.user_id,
         "dualConfirm": call.dual_confirm,
         "createdAt": created_at.isoformat(),
     }

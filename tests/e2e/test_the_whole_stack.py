@@ -46,8 +46,9 @@ def kitty(tmp_path_factory):
             return subprocess.run(command, timeout=WITHIN_SEC, check=False, **options)
 
         run.coder_agent = f"http://127.0.0.1:{env['CODER_PORT']}"
+        run.folder = folder
         run.state = folder / "XDG_STATE_HOME" / "kitty"
-        began = run("up")
+        began = run("up", "--workspace", str(folder))
         assert began.returncode == 0, began.stderr
         yield run
         ended = run("down")
@@ -71,6 +72,26 @@ def test_what_is_said_becomes_code_through_the_one_door(kitty):
     assert (row["decision"], row["status"], row["verdict"]) == ("allowed", "ok", "verified")
     ids = {line.get("request_id") for line in log_lines(kitty, "coder-agent") if line.get("event") == "job_finished"}
     assert row["request_id"] in ids
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_code_that_does_not_meet_its_example_is_no_success_when_it_was_said(kitty):
+    wrong = "/agent on. Call coding.generate to implement: add(a, b), the sum. add(1, 2) == 4 and add(0, 5) == 6"
+    done = kitty("say", wrong)
+    assert done.returncode == 1, done.stderr
+    assert "verdict: tests_failed" in done.stderr
+    assert "def add(a, b)" in done.stdout
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_of_a_tool_that_does_not_exist_nothing_is_run(kitty):
+    before = kitty("audit", "list", "--json").stdout
+    unknown = "/agent on. Call coding.tset to implement: write a Python function add(a, b). add(1, 2) == 3"
+    done = kitty("say", unknown, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["routing"]["metadata"]["tools_used"] == []
+    assert "coding.tset" in str(answer["routing"]["metadata"]["agent_steps"])
+    assert json.loads(kitty("audit", "list", "--json").stdout)["entries"] == json.loads(before)["entries"]
 
 
 @pytest.mark.timeout(WITHIN_SEC)
@@ -102,6 +123,7 @@ def test_every_program_answers_and_is_shown(kitty):
         ("broker", "coder-agent", "brain", "gateway"), "ok"
     )
     assert "coding.generate" in kitty("tools").stdout
+    assert f"Workspace of the broker: {kitty.folder}" in kitty("status").stdout
 
 
 @pytest.mark.timeout(WITHIN_SEC)

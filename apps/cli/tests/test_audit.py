@@ -26,6 +26,9 @@ def trail(cli):
 def test_audit_lists_verifies_and_exports(trail):
     listed = trail.run("audit", "list", "--tool", "coding.generate", "--user", "local", "--limit", "5", "--json")
     assert [entry["request_id"] for entry in json.loads(listed.stdout)["entries"]] == ["r1"]
+    none = ("--tool=broker.run", "--user=ann", "--since=2999-01-01")
+    for words in none:
+        assert json.loads(trail.run("audit", "list", words, "--json").stdout)["entries"] == []
     assert trail.run("audit", "verify").returncode == 0
     assert trail.run("audit", "export", "-x.jsonl").returncode == 2
     assert trail.run("audit", "export", "./-x.jsonl").returncode == 0
@@ -37,6 +40,13 @@ def test_prompts_that_were_kept_are_erased(trail):
     assert trail.run("audit", "prompts", "--before=2999-01-01").stdout == "1 prompts are kept\n"
     assert trail.run("audit", "prompts", "--erase").stdout == "1 prompts were erased\n"
     assert trail.run("audit", "prompts", "--before", "yesterday").returncode == 2
+
+
+def test_only_the_newest_so_many_rows_are_listed(trail):
+    subprocess.run([sys.executable, "-c", WRITES.replace("r1", "r2")], env=trail.env, check=True, timeout=60)
+    listed = trail.run("audit", "list", "--limit", "1", "--json")
+    assert [entry["request_id"] for entry in json.loads(listed.stdout)["entries"]] == ["r2"]
+    assert trail.run("audit", "list", "--limit", "0").returncode == 2
 
 
 def test_a_broken_chain_has_exit_status_1(trail):

@@ -1,11 +1,8 @@
 """`say` and `shell`, against a scripted gateway over real HTTP."""
 
 import json
-import os
-import pty
 import signal
 import subprocess
-import threading
 
 import pytest
 from prompt_toolkit.history import InMemoryHistory
@@ -14,6 +11,9 @@ from kitty_cli.shell import _history
 from kitty_cli.testing import result
 
 CODE = "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
+
+
+WAITS_FOR_WORD = {"confirmations": [{"pendingId": "p1", "conversationId": "c1"}]}
 
 
 def answer(output="Hello.", data=None, steps=(), **more):
@@ -158,7 +158,7 @@ def test_patience_ends_with_the_timeout_and_an_answer_that_is_none_is_no_answer(
 
 
 def test_what_is_no_text_is_refused_and_a_terminal_without_a_letter_gets_its_number(cli, gateway):
-    asked = gateway(answer("größte ␛"), documents={"/api/confirmations": {"confirmations": []}})
+    asked = gateway(answer("größte ␛"), documents={"/api/confirmations": WAITS_FOR_WORD})
     for words in (("say", "\udcff"), ("confirm", "p1", "\udcff")):
         done = cli.run(*words)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)
@@ -360,45 +360,11 @@ def test_ctrl_c_ends_the_answer_and_sigterm_ends_the_shell(cli, gateway, number,
     assert asked.disconnected.wait(10)
 
 
-class Terminal:
-    """A command on a terminal of its own: what it shows, and keys that are pressed once something is shown."""
-
-    def __init__(self, cli, *words):
-        self._ours, theirs = pty.openpty()
-        env = cli.env | {"PROMPT_TOOLKIT_NO_CPR": "1"}
-        self._process = subprocess.Popen(
-            cli.command(*words), stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
-        )
-        os.close(theirs)
-        self._watch = threading.Timer(150, self._process.kill)
-        self._watch.start()
-        self.shown = ""
-
-    def press(self, keys: str, after: str) -> None:
-        while after not in self.shown:
-            self.shown += os.read(self._ours, 65536).decode(errors="replace")
-        self.shown = ""
-        os.write(self._ours, keys.encode())
-
-    def kill(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> int:
-        try:
-            while part := os.read(self._ours, 65536):
-                self.shown += part.decode(errors="replace")
-        except OSError:  # so a terminal ends whose program has
-            os.close(self._ours)
-        status = self._process.wait(20)
-        self._watch.cancel()
-        return status
-
-
-def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_private(cli, gateway):
+def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_private(cli, gateway, terminal):
     asked = gateway(answer())
-    shell = Terminal(cli, "shell")
+    shell = terminal("shell")
     shell.press("/help\r", after="kitty>")
-    shell.press("lost", after="/exit")
+    shell.press("lost", after="leave.*kitty>")
     shell.press("\x03", after="lost")
     shell.press("\x04", after="kitty>")
     assert shell.end() == 0
@@ -409,9 +375,9 @@ def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_
     assert asked.requests == []
 
 
-def test_sigterm_ends_a_shell_that_waits_for_a_line(cli, gateway):
+def test_sigterm_ends_a_shell_that_waits_for_a_line(gateway, terminal):
     gateway(answer())
-    shell = Terminal(cli, "shell")
+    shell = terminal("shell")
     shell.press("a", after="kitty>")
     shell.kill(signal.SIGTERM)
     assert shell.end() == 130

@@ -14,9 +14,11 @@ import filelock
 import psutil
 import pytest
 
-from kitty_cli.stack_plan import KINDS, with_absolute_paths
+from kitty_cli.stack_door import door_lines
+from kitty_cli.stack_plan import KINDS, plan_programs, with_absolute_paths
 from kitty_cli.stack_record import ProgramRecord, StackRecord, read_stack, stack_file
 from kitty_cli.testing import CODE
+from kitty_models.testing import Script, listening, script_handler
 
 WITHIN_SEC = 20
 PROGRAM = """
@@ -36,9 +38,12 @@ if os.environ.get("STAND_IN_HANGS") == NAME:
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = {{"service": NAME, "status": "ok", "token": os.environ.get("KITTY_SERVICE_TOKEN")}}
+        told = {{name: os.environ.get(name) for name in ("KITTY_BIND", "GATEWAY_BASE", "BROKER_WORKSPACE")}}
+        missing = 0 if told["BROKER_WORKSPACE"] else 6
+        counts = {{"commands_available": 8 - missing, "commands_unavailable": missing}}
+        body = {{"service": NAME, "status": "ok", "token": os.environ.get("KITTY_SERVICE_TOKEN"), "told": told}}
         body["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
-        body = json.dumps(body).encode()
+        body = json.dumps(body | (counts if NAME == "broker" else {{}})).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -48,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
-HTTPServer(("127.0.0.1", int(os.environ[VARIABLE])), Handler).serve_forever()
+HTTPServer((os.environ["KITTY_BIND"], int(os.environ[VARIABLE])), Handler).serve_forever()
 """
 
 
@@ -211,6 +216,95 @@ def test_paths_hold_wherever_the_programs_run(tmp_path):
     assert with_absolute_paths({"TOOL_REGISTRY_PATH": "mine.yaml"}, tmp_path)["TOOL_REGISTRY_PATH"] == str(
         tmp_path / "mine.yaml"
     )
+
+
+def test_the_brokers_workspace_is_named_where_the_stack_is_shown(stack):
+    (stack.folder / "my work").mkdir()
+    began = stack.run("up", "--workspace", "my work", "--workspace", str(stack.folder / "home"))
+    assert began.returncode == 0, began.stderr
+    both = f"{stack.folder / 'my work'}:{stack.folder / 'home'}"
+    shown = stack.run("status")
+    for text in (began.stdout, shown.stdout):
+        assert f"Workspace of the broker: {both}\n" in text
+    assert told(stack)["broker"]["BROKER_WORKSPACE"] == both
+    assert "--workspace holds from the start on" in stack.run("up", "--workspace", "home").stdout
+
+
+def test_without_a_workspace_it_is_said_what_is_missing(stack):
+    began = stack.run("up")
+    for text in (began.stdout, stack.run("status").stdout):
+        assert "The broker has no workspace: 6 of 8 commands are unavailable." in text
+        assert "up --workspace DIR" in text
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "a:b"])
+def test_a_workspace_that_is_none_is_refused_before_anything_starts(stack, folder):
+    (stack.folder / "a:b").mkdir()
+    done = stack.run("up", "--workspace", folder)
+    assert (done.returncode, stack.started()) == (2, [])
+    assert f"--workspace {stack.folder / folder}" in done.stderr
+
+
+def told(cli) -> dict[str, dict[str, str]]:
+    programs = json.loads(cli.run("status", "--json").stdout)["stack"]["programs"]
+    return {program["name"]: program["health"]["told"] for program in programs}
+
+
+def test_only_the_gateway_listens_for_other_machines_and_a_key_is_asked_for(stack):
+    began = stack.run("up", KITTY_BIND="0.0.0.0", KITTY_COMMAND="./kitty")
+    assert began.returncode == 0, began.stderr
+    binds = {name: variables["KITTY_BIND"] for name, variables in told(stack).items()}
+    assert binds == dict.fromkeys(("broker", "coder-agent", "brain"), "127.0.0.1") | {"gateway": "0.0.0.0"}
+    shown = stack.run("status", KITTY_COMMAND="./kitty").stdout
+    for text in (began.stdout, began.stderr, shown):
+        assert "The gateway listens on 0.0.0.0" in text
+        assert "`./kitty keys create --role admin`" in text
+    stack.run("down")
+    assert "The gateway listens" not in stack.run("up").stdout
+
+
+@pytest.mark.parametrize(
+    ("bind", "host", "is_open"),
+    [
+        ("127.0.0.5", "127.0.0.5", False),
+        ("localhost", "localhost", False),
+        ("::1", "[::1]", False),
+        ("0.0.0.0", "127.0.0.1", True),
+        ("::", "[::1]", True),
+        ("192.0.2.7", "192.0.2.7", True),
+        ("box.example", "box.example", True),
+    ],
+)
+def test_all_programs_know_where_the_gateway_can_be_called(bind, host, is_open):
+    programs = {p.name: p for p in plan_programs({"KITTY_BIND": bind, "KITTY_ALLOWED_HOSTS": "gateway"}, "t")}
+    assert programs["gateway"].base_url == f"http://{host}:8080"
+    assert {p.env["GATEWAY_BASE"] for p in programs.values()} == {f"http://{host}:8080"}
+    assert programs["gateway"].env["KITTY_ALLOWED_HOSTS"] == f"gateway,{host}"
+    assert programs["brain"].base_url == "http://127.0.0.1:8000"
+    assert bool(list(door_lines(bind))) is is_open
+
+
+def test_an_address_that_is_not_this_machines_is_named(stack):
+    done = stack.run("up", KITTY_BIND="192.0.2.7")
+    assert (done.returncode, stack.started()) == (3, [])
+    assert "KITTY_BIND=192.0.2.7: this machine cannot listen there" in done.stderr
+
+
+def test_the_model_servers_log_and_health_are_shown_with_the_others(stack):
+    assert stack.run("up").returncode == 0
+    document = record(stack)
+    log = str(stack.folder / "state" / "kitty" / "logs" / "model.log")
+    me = {"pid": os.getpid(), "created": psutil.Process().create_time(), "state": "running", "restarts": 0}
+    with listening(script_handler(Script({"/health": (200, {}), "/v1/models": (200, {})}, "its key"))) as base_url:
+        model = {"name": "model", "base_url": base_url, "log": log, **me}
+        file = stack.folder / "state" / "kitty" / "stack.json"
+        file.write_text(json.dumps(document | {"programs": [model, *document["programs"]]}))
+        shown = json.loads(stack.run("status", "--json").stdout)["stack"]["programs"][0]
+        assert (shown["name"], shown["health"], shown["log"]) == ("model", {"status": "ok"}, log)
+        assert "running, ok" in stack.run("status").stdout.splitlines()[0]
+    gone = json.loads(stack.run("status", "--json").stdout)["stack"]["programs"][0]
+    assert gone["health"] is None
+    file.write_text(json.dumps(document))
 
 
 def test_no_secret_is_on_a_command_line_or_in_the_record(stack):

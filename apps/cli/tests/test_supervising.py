@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kitty_cli import stack_children
-from kitty_cli.stack_children import ServiceChild
+from kitty_cli.stack_children import EngineChild, ServiceChild
 from kitty_cli.stack_plan import KINDS, EnginePlan, Program, StackPlan, plan_programs, with_engine
 from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of
 from kitty_cli.supervising import STEADY_AFTER_SEC, Supervisor, children_of, put_on_record
@@ -204,3 +204,18 @@ def test_a_plan_survives_the_pipe():
 def test_secrets_are_not_shown_by_a_plan():
     plan = StackPlan((Program("a", "a.main", 1, {"T": "secret"}),), EnginePlan("/m", "m", 2, "secret"))
     assert "secret" not in repr(plan)
+
+
+async def test_the_model_server_logs_where_the_others_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "fake.gguf").write_bytes(b"GGUF and nothing else")
+    child = EngineChild(EnginePlan(str(tmp_path / "fake.gguf"), "kitty-coder", 0, "the key of the model"))
+    started = await child.start()
+    log = tmp_path / "kitty" / "logs" / "model.log"
+    assert started.log == str(log)
+    async with asyncio.timeout(60):
+        assert await child.ended() == 1
+    await child.stop()
+    assert "fake.gguf" in log.read_text()
+    assert "the key of the model" not in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0

@@ -148,11 +148,15 @@ def up(
     model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workspace: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder that commands of the broker may work in; more than one may be named."),
+    ] = None,
 ) -> None:
     """Start the whole stack (gateway, brain, coder-agent, broker, model) and keep it running."""
     from kitty_cli.stack import up as start_stack
 
-    _leave(lambda: start_stack(model, as_json, quiet), Output.JSON if as_json else Output.TEXT)
+    _leave(lambda: start_stack(model, as_json, quiet, workspace or ()), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,18 @@ from kitty_cli.errors import NotConfigured
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.model_plan import make_plan, pull_what_is_missing
 from kitty_cli.progress import display_for
+from kitty_cli.reaching import ask_servers
 from kitty_cli.render import write_json
 from kitty_cli.resident import stop_idle_residents
-from kitty_cli.stack_plan import StackPlan, check_ports, plan_programs, with_absolute_paths, with_engine
+from kitty_cli.stack_door import door_lines
+from kitty_cli.stack_plan import (
+    StackPlan,
+    check_ports,
+    plan_programs,
+    with_absolute_paths,
+    with_engine,
+    with_workspaces,
+)
 from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of, read_stack, stack_file
 from kitty_cli.tail import fresh, size_of, tail_of
 from kitty_cli.visible import visible
@@ -40,10 +49,11 @@ POLL_SEC = 0.1
 SUPERVISOR = "supervisor"
 
 
-def up(model: str | None, as_json: bool, quiet: bool) -> ExitCode:
-    """Starts everything and returns when all of it answers.
+def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path] = ()) -> ExitCode:
+    """Starts everything and returns when all of it answers. The broker's commands may work in `workspaces`.
 
     Raises:
+        UsageProblem: a workspace is none.
         NotConfigured: a port is taken, a setting is wrong, or a program does not come up.
         NoModel: no model can be had.
 
@@ -53,13 +63,17 @@ def up(model: str | None, as_json: bool, quiet: bool) -> ExitCode:
         record = read_stack()
         if record is not None and record.is_supervised:
             other = "" if model is None else f" --model {model} changes nothing: `{command_name()} down` first."
-            return _show(record, as_json, f"It runs already.{other}")
+            again = f" `{command_name()} down` first: --workspace holds from the start on." if workspaces else ""
+            return _show(record, as_json, f"It runs already.{other}{again}")
         if record is not None:
             _end_programs(record)
-        plan = _plan(model, with_absolute_paths(environment(), Path.cwd()), quiet)
+        env = with_workspaces(with_absolute_paths(environment(), Path.cwd()), workspaces, Path.cwd())
+        plan = _plan(model, env, quiet)
         check_ports(plan.programs)
         with display_for(quiet) as display:
             display.say(f"Starting {', '.join(program.name for program in plan.programs)}.")
+            for line in door_lines(plan.bind):
+                display.say(line)
             record = _start(plan)
         return _show(record, as_json, f"`{command_name()} down` stops it.")
 
@@ -95,11 +109,18 @@ def describe_stack() -> dict[str, Any] | None:
             "state": _state_of(program, record.is_supervised),
             "restarts": program.restarts,
             "log": program.log,
-            "health": healthz(program.base_url) if program.log else None,
+            "health": _model_health(program.base_url) if program.name == "model" else healthz(program.base_url),
         }
         for program in record.programs
     ]
-    return {"supervised": record.is_supervised, "pid": record.pid, "programs": programs}
+    told = {"supervised": record.is_supervised, "pid": record.pid, "workspace": record.workspace, "bind": record.bind}
+    return {**told, "programs": programs}
+
+
+def _model_health(base_url: str) -> dict[str, Any] | None:
+    """A model server has no `/healthz`, and its key is on no record: that it wants one is its answer."""
+    reach = ask_servers({base_url: None})[base_url]
+    return {"status": "ok" if reach.state == "unauthorized" else reach.state} if reach.answers else None
 
 
 def _state_of(program: ProgramRecord, is_supervised: bool) -> str:
@@ -117,6 +138,18 @@ def stack_lines(stack: Mapping[str, Any]) -> Iterator[str]:
         yield visible(f"{program['name']:<12} {program['base_url']:<24} {words} (pid {program['pid']})")
     if logs := [program["log"] for program in stack["programs"] if program["log"]]:
         yield f"Logs: {logs[0].rpartition('/')[0]}"
+    yield from _workspace_lines(stack)
+    yield from door_lines(stack["bind"])
+
+
+def _workspace_lines(stack: Mapping[str, Any]) -> Iterator[str]:
+    health = next((program["health"] for program in stack["programs"] if program["name"] == "broker"), None) or {}
+    missing, there = health.get("commands_unavailable"), health.get("commands_available")
+    count = f": {missing} of {missing + there} commands are unavailable" if missing and there is not None else ""
+    if stack["workspace"]:
+        yield f"Workspace of the broker: {stack['workspace']}{count and f'{count}; its log says why'}"
+    else:
+        yield f"The broker has no workspace{count}. `{command_name()} up --workspace DIR` names one."
 
 
 def _health_words(program: Mapping[str, Any]) -> str:

@@ -80,13 +80,15 @@ class EngineChild:
             n_ctx=advice.n_ctx,
             port=plan.port,
             api_key=plan.api_key,
+            log=log_of(self.name),
         )
 
     async def start(self) -> ProgramRecord:
         await self._server.stop()  # what one that ended has left open
+        log = fresh(log_of(self.name))
         await self._server.start(wait=False)
         assert self._server.pid is not None, "it was just started"
-        return record_of(self.name, self._server.pid, f"http://127.0.0.1:{self._plan.port}", None)
+        return record_of(self.name, self._server.pid, f"http://127.0.0.1:{self._plan.port}", log)
 
     async def answers(self) -> bool:
         from kitty_models.reach import reachable
@@ -102,10 +104,10 @@ class EngineChild:
         await self._server.stop()
 
 
-def record_of(name: str, pid: int, base_url: str, log: Path | None) -> ProgramRecord:
+def record_of(name: str, pid: int, base_url: str, log: Path) -> ProgramRecord:
     """What is known of a program that was just started."""
     try:
         created = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         created = time.time()  # it has ended already; its exit status will tell
-    return ProgramRecord(name, pid, created, base_url, str(log) if log else None, "starting", 0)
+    return ProgramRecord(name, pid, created, base_url, str(log), "starting", 0)

@@ -36,6 +36,10 @@ class StackRecord:
     pid: int
     created: float
     programs: tuple[ProgramRecord, ...]
+    workspace: str = ""
+    """The folders that the broker's commands may work in, separated by `:`."""
+    bind: str = ""
+    """The address the gateway listens on."""
 
     @property
     def is_supervised(self) -> bool:

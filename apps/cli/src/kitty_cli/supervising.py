@@ -155,7 +155,11 @@ async def supervise(plan: StackPlan) -> ExitCode:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    supervisor = Supervisor(children_of(plan), put_on_record)
+
+    def tell(record: StackRecord) -> None:
+        put_on_record(replace(record, workspace=plan.workspace, bind=plan.bind))
+
+    supervisor = Supervisor(children_of(plan), tell)
     await supervisor.run(stop)
     return ExitCode.CONFIGURATION if supervisor.failed else ExitCode.VERIFIED
 

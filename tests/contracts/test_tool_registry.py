@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from broker.api import ExecRequest
 from coder_agent.api import CodingRequest
 from kitty_core.hazard import Call, judge
 from kitty_core.registry import load_registry
@@ -64,6 +65,15 @@ def test_registry_and_coder_agent_judge_the_same_arguments_alike(registry, argum
     except ValidationError:
         is_taken = False
     assert (registry.find("coding_generate").problems(arguments) == []) == is_taken == fits
+
+
+def test_broker_run_takes_what_the_broker_takes_but_who_asks(registry):
+    """Who asks, and in which conversation, is said by the gateway."""
+    ours, theirs = registry.find("broker.run").schema, ExecRequest.model_json_schema()
+    assert set(ours["properties"]) == set(theirs["properties"]) - {"user_id", "conversation_id"}
+    assert shape(ours["properties"]["timeout"]) == shape(theirs["properties"]["timeout"])
+    assert registry.find("broker.run").problems({"command": "disk.usage", "timeout": 1.5}) == []
+    assert registry.find("broker.run").problems({"command": "disk.usage", "timeout": 0}) != []
 
 
 def test_the_addresses_follow_the_environment(registry):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kitty_cli.directives import Saying, read_directives
+from kitty_cli.directives import Saying, read_directives, slash_word
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,9 @@ from kitty_cli.directives import Saying, read_directives
         ("say /agent on", Saying("say /agent on")),
         ("  two spaces stay", Saying("  two spaces stay")),
         ("/agent off /agent on x", Saying("x", True)),
+        ("/tools off x", Saying("x", False)),
+        ("/agent on; /model a.b, go", Saying("go", True, "a.b")),
+        ("/agent on:go", Saying("/agent on:go")),
     ],
 )
 def test_they_are_read(text, saying):
@@ -36,3 +39,20 @@ def test_what_held_before_holds_where_nothing_is_said():
 @given(st.text().filter(lambda text: not text.lstrip().startswith("/")))
 def test_a_message_without_them_is_kept_to_the_letter(text):
     assert read_directives(text).message == text
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("/help", "/help"),
+        (" /Models, please", "/models"),
+        ("/agnet on. x", "/agnet"),
+        ("/etc/passwd", None),
+        ("/usr-local", None),
+        ("a /help", None),
+        ("/", None),
+        ("//x", None),
+    ],
+)
+def test_what_looks_like_a_command_is_told_from_a_path(text, word):
+    assert slash_word(text) == word

@@ -1,5 +1,7 @@
 """Every exit status of `code`, from the service's own words."""
 
+import json
+import shlex
 import subprocess
 import sys
 
@@ -43,6 +45,61 @@ def test_a_problem_document_gives_its_exit_status_and_its_detail(cli, scripted):
     done = cli.run("code", "add", "--model", "x", "--api", agent.base_url)
     assert done.returncode == 2
     assert "There is no model x." in done.stderr
+
+
+@pytest.mark.parametrize("code", ["unknown_tool", "unknown_command", "unknown_confirmation"])
+def test_a_thing_that_is_not_there_is_named_by_the_service(cli, scripted, code):
+    agent = scripted(problem={"status": 404, "code": code, "detail": "There is no such thing; nothing was run."})
+    done = cli.run("code", "add", "--api", agent.base_url, "--json")
+    assert done.returncode == 2
+    assert "There is no such thing; nothing was run." in done.stderr
+    assert json.loads(done.stdout)["error_code"] == code
+
+
+@pytest.mark.parametrize("body", [{"detail": "Not Found"}, {"code": "not_found", "detail": "Not Found"}])
+def test_a_server_without_the_path_is_said_to_be_another(cli, scripted, body):
+    agent = scripted(problem={"status": 404, **body})
+    done = cli.run("code", "add", "--api", agent.base_url)
+    assert done.returncode == 3
+    assert "has no /api/coding/stream: it is not a KITTY service" in done.stderr
+
+
+@pytest.mark.parametrize(("more", "status"), [({"service": "brain"}, 3), ({}, 4)])
+def test_a_service_that_is_down_is_no_missing_model(cli, scripted, more, status):
+    agent = scripted(problem={"status": 502, "code": "bad_gateway", "detail": "It does not answer.", **more})
+    done = cli.run("code", "add", "--api", agent.base_url)
+    assert done.returncode == status
+    assert "It does not answer." in done.stderr
+
+
+WAITS = {
+    "requiresConfirmation": True,
+    "confirmationPhrase": "Confirm: it's fine",
+    "pendingTool": "coding.generate",
+    "hazardClass": "high",
+    "pendingId": "a" * 32,
+    "conversationId": None,
+    "expiresAt": "2999-01-01T00:00:00+00:00",
+    "detail": "a person has to confirm it",
+}
+
+
+def test_a_request_that_waits_for_a_person_says_how_to_confirm_it(cli, scripted):
+    agent = scripted(problem={"status": 202, **WAITS})
+    done = cli.run("code", "add two numbers", "--api", agent.base_url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "coding.generate (hazard class high) waits for your word; nothing was run." in done.stderr
+    command = next(line for line in done.stderr.splitlines() if line.startswith("To run it: "))
+    assert shlex.split(command)[3:] == ["kitty-cli", "confirm", "a" * 32, "Confirm: it's fine"]
+    told = json.loads(cli.run("code", "add", "--api", agent.base_url, "--json").stdout)
+    assert (told["passed"], told["error_code"], told["pendingId"]) == (False, "needs_confirmation", "a" * 32)
+    streamed = cli.run("code", "add", "--api", agent.base_url, "--output-format", "stream-json").stdout
+    assert json.loads(streamed)["pendingId"] == "a" * 32
+
+
+def test_an_answer_of_202_that_holds_no_call_is_a_fault_of_the_service(cli, scripted):
+    agent = scripted(problem={"status": 202, "queued": True})
+    assert cli.run("code", "add", "--api", agent.base_url).returncode == 6
 
 
 def test_a_refused_token_says_which_variable_to_set(cli, scripted):

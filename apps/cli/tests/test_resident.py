@@ -67,6 +67,18 @@ def test_the_service_is_started_once_and_stays_for_the_next_command_until_stop(c
     assert "Nothing" in cli.run("stop").stdout
 
 
+def test_by_the_brain_no_model_is_looked_for_or_pulled_and_no_address_is_taken(cli):
+    cli.install_stand_in()
+    by_brain = {"CODER_LLM_ROUTE": "brain", "LLAMACPP_CODER_BASE": "http://127.0.0.1:9"}
+    done = cli.run("code", "add", "--model", "http://127.0.0.1:9", **by_brain)
+    assert (done.returncode, cli.started()) == (2, [])
+    assert "CODER_LLM_ROUTE" in done.stderr
+    assert cli.run("code", "add", **by_brain).returncode == 0
+    assert cli.run("code", "add", BRAIN_BASE="http://127.0.0.1:7", **by_brain).returncode == 0
+    (_, _, model), (_, _, other) = cli.started()
+    assert (model, other) == ("", "")
+
+
 def test_two_commands_at_once_start_one_service(cli, model_server):
     folder = cli.folder / "state" / "kitty"
     folder.mkdir(parents=True)

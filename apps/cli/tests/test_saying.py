@@ -4,29 +4,51 @@ import json
 
 import pytest
 
+from kitty_cli.testing import result
+
 CODE = "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
 
 
-def answer(output="Hello.", **more):
-    """A brain's answer, as the last event of `/api/query/stream`."""
+def answer(output="Hello.", data=None, steps=(), **more):
+    """A brain's answer, as the last event of `/api/query/stream`: a text, and the tool's result as it came."""
+    used = [step["tool"] for step in steps if step.get("decision") == "allowed"]
+    metadata = {"iterations": len(steps), "tools_used": used, "agent_steps": list(steps)}
     result = {
         "conversationId": "c1",
         "intent": "query",
-        "result": {"output": output},
-        "routing": {"tier": "q4", "confidence": 0.9, "metadata": {"tools_used": [], "agent_steps": []}},
+        "result": {"output": output} | ({} if data is None else {"data": data}),
+        "routing": {"tier": "q4", "confidence": 0.9, "latencyMs": 7, "cached": False, "metadata": metadata},
         "requiresConfirmation": False,
     }
     return [{"type": "routing", "route": "talk", "tier": "q4"}, {"type": "complete", "result": result | more}]
 
 
+def called(status="ok", decision="allowed"):
+    """The trace of one call of coding.generate."""
+    step = {"iteration": 2, "action": "tool", "tool": "coding.generate", "decision": decision, "status": status}
+    return [{"iteration": 1, "action": "route", "reason": "coding"}, {**step, "seconds": 1.5}]
+
+
 def coded(verdict):
-    steps = [{"step": "invoke", "tool": "coding.generate", "status": "ok", "verdict": verdict}]
-    routing = {"tier": "q4", "metadata": {"tools_used": ["coding.generate"], "agent_steps": steps}}
-    return answer(f"```python\n{CODE}```", routing=routing)
+    words = f"**{verdict}**\n\n```python\n{CODE}```"
+    return answer(words, result(verdict, CODE), called("ok" if verdict == "verified" else "failed"))
 
 
-WAITS = {"requiresConfirmation": True, "pendingTool": "broker.run", "pendingId": "p1", "hazardClass": "high"}
-WAITING = {"confirmations": [{"pendingId": "p1", "confirmationPhrase": "Confirm: proceed"}]}
+def failed(**problem):
+    """coding.generate answered with a problem document."""
+    document = {"type": "about:blank", "title": "service error", "tool": "coding.generate", "decision": "allowed"}
+    return answer("coding.generate failed: no code.", document | problem, called("error"))
+
+
+WAITS = {
+    "requiresConfirmation": True,
+    "confirmationPhrase": "Confirm: proceed",
+    "pendingTool": "broker.run",
+    "hazardClass": "high",
+    "pendingId": "p1",
+    "expiresAt": "2999-01-01T00:00:00+00:00",
+    "hint": "say exactly: Confirm: proceed",
+}
 
 
 @pytest.fixture
@@ -53,11 +75,18 @@ def test_the_answer_is_on_stdout_and_the_steps_are_on_stderr(cli, gateway):
 @pytest.mark.parametrize(
     "message", ["{}", 'f("{x}") == \'"\'', "```python\nx = {1: {2}}\n```", "schreibe größte(a) 你好"]
 )
-def test_a_message_arrives_to_the_letter(cli, gateway, message):
+def test_a_message_arrives_to_the_letter_with_the_commands_at_its_head(cli, gateway, message):
     asked = gateway(answer())
-    assert cli.run("say", f"/agent on. {message}").returncode == 0
+    assert cli.run("say", f"  /agent on. {message}").returncode == 0
     body = asked.requests[0].body
-    assert (body["prompt"], body["useAgent"], body["toolMode"]) == (message, True, "auto")
+    assert (body["prompt"], body["useAgent"], body["toolMode"]) == (f"  /agent on. {message}", True, "auto")
+
+
+def test_a_command_in_the_text_outranks_the_option(cli, gateway):
+    asked = gateway(answer())
+    cli.run("say", "/agent on. /model kitty-f16 hello", "--no-agent", "--model", "kitty-q4")
+    body = asked.requests[0].body
+    assert (body["useAgent"], body["toolMode"], body["modelAlias"]) == (True, "auto", "kitty-f16")
 
 
 @pytest.mark.parametrize(("verdict", "status"), [("verified", 0), ("tests_failed", 1), ("budget_exhausted", 5)])
@@ -66,12 +95,33 @@ def test_where_code_was_written_its_verdict_is_the_exit_status(cli, gateway, ver
     done = cli.run("say", "write fib(n)")
     assert done.returncode == status
     assert CODE in done.stdout
+    assert "tool: coding.generate, decision: allowed" in done.stderr
     assert f"verdict: {verdict}" in done.stderr
 
 
-def test_a_call_that_waits_is_shown_with_the_phrase_that_a_person_may_know(cli, gateway):
-    gateway(answer("broker.run waits.", **WAITS), documents={"/api/confirmations": WAITING})
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        ({"status": 503, "code": "model_unavailable"}, 4),
+        ({"status": 503, "code": CODE, "error_code": "sandbox_unavailable", "verdict": "sandbox_unavailable"}, 3),
+        ({"status": 502, "code": "bad_gateway", "service": "coder-agent"}, 3),
+        ({"status": 503, "code": CODE, "error_code": "internal"}, 6),
+    ],
+)
+def test_where_code_was_to_be_written_and_the_tool_failed_the_reason_is_the_exit_status(cli, gateway, problem, status):
+    gateway(failed(**problem))
+    assert cli.run("say", "write fib(n)").returncode == status
+
+
+def test_a_tool_without_a_verdict_that_has_answered_is_an_answer(cli, gateway):
+    gateway(answer("4 files", {"success": False, "exit_code": 1, "stdout": "", "status": "failed"}))
+    assert cli.run("say", "what is here?").returncode == 0
+
+
+def test_a_call_that_waits_is_shown_with_the_phrase_and_is_no_success(cli, gateway):
+    gateway(answer("broker.run waits.", **WAITS))
     done = cli.run("say", "run the tests")
+    assert done.returncode == 1
     assert 'say "Confirm: proceed" --conversation c1' in done.stderr
     assert "confirm p1" in done.stderr
 
@@ -103,6 +153,43 @@ def test_nothing_to_say_is_a_usage_problem(cli, gateway):
     gateway(answer())
     assert cli.run("say", "/agent on.").returncode == 2
     assert cli.run("say", " ").returncode == 2
+
+
+TOOLS = {"tools": [{"name": "coding.generate", "hazard_class": "low", "description": "Writes.", "enabled": False}]}
+MODELS = {"models": [{"tier": "q4", "alias": "kitty-q4", "state": "ok"}], "default": "q4"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/models", "q4, kitty-q4, ok"),
+        ("/agent on. /MODELS", "q4, kitty-q4, ok"),
+        ("/tools", "coding.generate [low] (disabled): Writes."),
+        ("/help", "/agent on|off"),
+    ],
+)
+def test_a_command_that_needs_no_session_is_obeyed_and_not_said(cli, gateway, text, shown):
+    asked = gateway(answer(), documents={"/api/tools": TOOLS, "/api/routing/models": MODELS})
+    done = cli.run("say", text)
+    assert (done.returncode, shown in done.stdout) == (0, True)
+    assert shown in json.loads(cli.run("say", text, "--json").stdout)["result"]["output"]
+    assert "/api/query/stream" not in [request.path for request in asked.requests]
+
+
+@pytest.mark.parametrize("text", ["/trace", "/confirm", "/agent", "/agent once more", "/agnet on. hello", "/model"])
+def test_another_command_is_named_and_not_said(cli, gateway, text):
+    asked = gateway(answer())
+    done = cli.run("say", text)
+    assert done.returncode == 2
+    assert f"does not obey {text.split()[0]} " in done.stderr
+    assert "/models" in done.stderr
+    assert asked.requests == []
+
+
+def test_a_path_at_the_head_is_said(cli, gateway):
+    asked = gateway(answer())
+    assert cli.run("say", "/etc/passwd holds what?").returncode == 0
+    assert asked.requests[0].body["prompt"] == "/etc/passwd holds what?"
 
 
 def test_without_a_stack_it_says_how_to_start_one(cli, free_ports):
@@ -139,8 +226,24 @@ def test_the_shell_goes_on_after_an_error_and_names_what_it_does_not_know(cli, g
     assert "/confirm" in done.stdout
 
 
+def test_in_the_shell_a_command_is_said_with_its_text_and_holds_for_what_follows(cli, gateway):
+    asked = gateway(answer("It waits.", **WAITS), documents={"/api/routing/models": MODELS})
+    lines = ["/agent on. Call a.b: c", "Call a.b: c", "confirm: PROCEED", "no", "/agent on /models", "/tools off x"]
+    done = cli.run("shell", stdin="\n".join(lines).encode())
+    bodies = [request.body for request in asked.requests if request.path == "/api/query/stream"]
+    assert [body["prompt"] for body in bodies] == [
+        "/agent on. Call a.b: c",
+        "/agent on\nCall a.b: c",
+        "confirm: PROCEED",
+        "no",
+        "/tools off x",
+    ]
+    assert [body["toolMode"] for body in bodies] == ["auto"] * 4 + ["off"]
+    assert "kitty-q4" in done.stdout
+
+
 def test_confirm_in_the_shell_says_the_phrase_in_the_same_conversation(cli, gateway):
-    asked = gateway(answer("It waits.", **WAITS), documents={"/api/confirmations": WAITING})
+    asked = gateway(answer("It waits.", **WAITS))
     done = cli.run("shell", stdin=b"/confirm\nrun it\n/confirm yes\n/confirm\n")
     said = [request.body for request in asked.requests if request.path == "/api/query/stream"]
     assert "Nothing waits in this conversation" in done.stdout
@@ -150,9 +253,7 @@ def test_confirm_in_the_shell_says_the_phrase_in_the_same_conversation(cli, gate
 
 
 def test_the_shell_lists_tools_and_models(cli, gateway):
-    tools = {"tools": [{"name": "coding.generate", "hazard_class": "low", "description": "Writes.", "enabled": False}]}
-    models = {"models": [{"alias": "kitty-q4", "state": "ok"}]}
-    gateway(answer(), documents={"/api/tools": tools, "/api/routing/models": models})
+    gateway(answer(), documents={"/api/tools": TOOLS, "/api/routing/models": MODELS})
     done = cli.run("shell", stdin=b"/tools\n/models\n")
     assert "coding.generate [low] (disabled): Writes." in done.stdout
     assert "kitty-q4, ok" in done.stdout

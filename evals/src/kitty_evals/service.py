@@ -60,7 +60,8 @@ def environment_for(server: ModelServer, env: Mapping[str, str], port: int) -> d
     bases = {f"LLAMACPP_{role}_BASE": server.base_url for role in ROLES}
     others = {f"LLAMACPP_{role}_{word}": "" for role in ROLES for word in ("HOST", "API_KEY")}
     own = {"CODER_PORT": str(port), "KITTY_BIND": "127.0.0.1", "KITTY_IDLE_STOP_SEC": IDLE_STOP_SEC, "KITTY_MODEL": ""}
-    return {**env, **bases, **others, **own, "LLAMACPP_API_KEY": server.api_key or ""}
+    key = {"LLAMACPP_API_KEY": server.api_key or "", "CODER_LLM_ROUTE": "direct"}
+    return {**env, **bases, **others, **own, **key}
 
 
 async def _wait_until_it_answers(process: "subprocess.Popen[bytes]", base_url: str, log: Path) -> None:

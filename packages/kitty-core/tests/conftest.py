@@ -96,6 +96,7 @@ class Trail:
         rows = [an_invocation(request_id=f"r{number}") for number in range(count)]
         for row in rows:
             self.log.append(row)
+        self.log.settle()
         return [row.id for row in rows]
 
     def tamper(self, *statements: str, **values: Any) -> None:

@@ -1,6 +1,7 @@
 """The audit trail on SQLite and on PostgreSQL: one row each, one chain, and whoever touches it is found."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -10,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from kitty_core.audit import AuditUnavailable
 from kitty_core.audit.chain import Head, chained, head_mac, key_id
+from kitty_core.audit.head_file import HeadFile
 from kitty_core.audit.records import as_dict
 from kitty_core.errors import ConfigurationError
 
@@ -360,3 +362,41 @@ def test_what_no_program_ever_wrote_is_found_and_listed_all_the_same(trail):
     trail.tamper(f"UPDATE tool_invocations SET created_at = {impossible} WHERE id = :id", id=ids[1])
     found = trail.log.verify()
     assert (found.broken.kind, found.broken.position) == ("changed", 2)
+
+
+def test_no_row_waits_for_the_head_file_and_it_follows_with_one_move_for_many(trail, make_invocation, monkeypatch):
+    heads, gate = [], threading.Event()
+    advance = HeadFile.advance
+    trail.log.append(make_invocation())
+    assert json.loads((trail.folder / "head.json").read_text())["count"] == 1  # the first row waits for it
+
+    def slow(file, head):
+        gate.wait(WITHIN_SEC)
+        heads.append(head.count)
+        advance(file, head)
+
+    monkeypatch.setattr(HeadFile, "advance", slow)
+    for _ in range(5):
+        trail.log.append(make_invocation())
+    assert trail.log.head().count == 6
+    assert json.loads((trail.folder / "head.json").read_text())["count"] == 1
+    gate.set()
+    trail.log.settle()
+    assert heads == [2, 6]
+    assert json.loads((trail.folder / "head.json").read_text())["count"] == 6
+
+
+def test_a_head_file_that_cannot_be_moved_is_told_and_holds_no_row_up(trail, make_invocation, monkeypatch, capsys):
+    def full(file, head):
+        raise OSError("no space left")
+
+    trail.log.append(make_invocation())
+    trail.log.settle()
+    with monkeypatch.context() as patched:
+        patched.setattr(HeadFile, "advance", full)
+        trail.log.append(make_invocation())
+        trail.log.settle()
+    assert "audit_head_file_lags" in capsys.readouterr().out
+    assert "1 rows behind" in trail.log.verify().notes[0]
+    trail.log.append(make_invocation())
+    assert trail.log.verify().notes == ()

@@ -68,15 +68,6 @@ def test_code_and_what_waits_for_a_person_are_never_kept(start, answer):
     assert len(gateway.invocations) == 2
 
 
-def test_a_message_with_the_override_word_is_neither_kept_nor_remembered(start):
-    brain, model, _ = start("Yes.")
-    for _ in range(2):
-        assert not brain.query("what is up @omega", conversationId="").json()["routing"]["cached"]
-    brain.query("what is up @omega\nomega\n", conversationId="c1")
-    brain.query("what is new", conversationId="c1")
-    assert "omega" not in str(model.generations[-1].messages)
-
-
 def test_an_answer_that_was_cut_off_or_a_question_back_is_not_kept(start):
     brain, model, _ = start("no json at all")
     for _ in range(2):

@@ -12,7 +12,7 @@ from brain.cache import AnswerCache, Key, normalised
 from brain.confidence import CONFIDENT, Vote, believe, margin
 from brain.decoding import choice_schema, fitted, for_decoding
 from brain.door import Offer
-from brain.history import Exchange, Histories, newest, without_override
+from brain.history import Exchange, Histories, newest
 from brain.relaxed_json import read_value
 from brain.testing import broker_tool
 from brain.thoughts import SpokenStream
@@ -178,20 +178,6 @@ def test_histories_are_bounded_in_conversations_and_exchanges():
     histories.add("ann", "c2", Exchange("z2", ""))
     assert [exchange.user for exchange in histories.of("ann", "c2")] == ["z", "z2"]
     assert not Histories(2, 0).of("ann", "c1")
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("search it\nomega\nnow", "search it\nnow"),
-        ("search it @omega now", "search it  now"),
-        ("omega is a letter", "omega is a letter"),
-        ("me@omega.org", "me@omega.org"),
-    ],
-)
-def test_the_override_word_is_not_remembered(text, kept):
-    assert without_override(text, "omega") == kept
-    assert without_override(text, "") == text
 
 
 def test_an_answer_is_kept_for_the_same_words_only():

@@ -548,3 +548,22 @@ def test_a_call_that_needs_a_person_is_not_made_and_said_so(start):
     assert "confirm" in body["result"]["output"]
     assert body["routing"]["metadata"]["tools_used"] == []
     assert len(gateway.invocations) == 1
+
+
+def test_what_was_answered_elsewhere_belongs_to_the_conversation(start):
+    brain, model, _ = start("Yes.")
+    said = {"conversationId": "c1", "message": "Confirm: proceed", "answer": "disk.usage: 80 % are used."}
+    for user in ("ann", "bob"):
+        answer = brain.post(
+            "/api/exchanges", {**said, "answer": f"{said['answer']} ({user})"}, **{"x-kitty-user": user}
+        )
+        assert answer.status_code == 204
+    brain.query("what did it say?", conversationId="c1", toolMode="off")
+    assert [message["content"] for message in model.generations[-1].messages][-3:] == [
+        "Confirm: proceed",
+        "disk.usage: 80 % are used. (ann)",
+        "what did it say?",
+    ]
+    for wrong in ({**said, "conversationId": ""}, {**said, "message": " "}, {"message": "a", "answer": "b"}):
+        assert brain.post("/api/exchanges", wrong).status_code == 422
+    assert brain.post("/api/exchanges", {**said, "userId": "eve"}, **{"x-kitty-user": "ann"}).status_code == 403

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -384,12 +385,10 @@ def test_the_counters_count(start):
 
 def test_a_service_token_is_wanted_where_one_is_set(start):
     agent, _ = start(RIGHT, kitty_service_token="t0ken")
-    assert_is_problem(agent.generate(REQUEST), 401, "unauthorized")
+    assert_is_problem(replace(agent, headers={}).generate(REQUEST), 401, "unauthorized")
     assert agent.get("/healthz").status_code == 200
-    url = f"{agent.base_url}/api/coding/generate"
-    headers = {"Authorization": "Bearer t0ken"}
-    answer = httpx.post(url, json={"request": REQUEST, "tier": "fast"}, headers=headers, timeout=60, trust_env=False)
-    assert answer.json()["verdict"] == "verified"
+    assert agent.headers == {"authorization": "Bearer t0ken"}
+    assert agent.generate(REQUEST, tier="fast").json()["verdict"] == "verified"
 
 
 def test_the_api_document_is_served(start):

@@ -109,7 +109,7 @@ def test_sandbox_tier_is_what_the_answer_and_its_run_say(start, tier):
         ("CODER_REFINE_PASSES", "many"),
         ("CODER_TEST_TIMEOUT_SEC", "0"),
         ("CODER_TEMPERATURE", "hot"),
-        ("CODER_LLM_ROUTE", "brain"),
+        ("CODER_LLM_ROUTE", "cloud"),
         ("CODER_SUMMARY", "poem"),
         ("SANDBOX_TIER", "none"),
         ("SANDBOX_ENABLED", "perhaps"),

@@ -42,6 +42,13 @@ tools:
     hazard_class: none
     requires_override: true
     egress: false
+  web.search:
+    method: POST
+    url: ${BROKER_BASE}/search
+    hazard_class: none
+    egress: true
+    read_only: true
+    budget_tier: free
   broker.run:
     method: POST
     url: ${BROKER_BASE}/exec

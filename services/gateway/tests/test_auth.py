@@ -145,6 +145,19 @@ def test_a_service_acts_for_the_user_it_was_told_and_others_cannot_claim_one(sta
     assert service.seen[1].headers["x-kitty-role"] == "user"
 
 
+def test_an_address_that_is_none_of_the_house_gets_no_service_token(start):
+    with running_service(Reply({"success": True})) as elsewhere:
+        entry = f"{{method: POST, url: {elsewhere.base_url}/hook, hazard_class: none}}"
+        home = "{method: POST, url: '${BROKER_BASE}/home', hazard_class: none}"
+        gateway, service = start(registry=f"tools: {{out.side: {entry}, in.side: {home}}}")
+        assert gateway.post("/api/tools/out.side", {}).status_code == 200
+        assert gateway.post("/api/tools/in.side", {}).status_code == 200
+        assert "authorization" not in elsewhere.seen[0].headers
+        assert service.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
+        elsewhere.script = Reply(status=401)
+        assert "token is not for it" in gateway.post("/api/tools/out.side", {}).json()["detail"]
+
+
 def test_over_the_limit_is_429_with_retry_after_for_that_key_alone(start):
     gateway, _ = start(gateway_rate_per_min=3)
     ann = gateway.key("ann")

@@ -52,6 +52,16 @@ def test_the_exact_phrase_executes_once_with_the_original_arguments(start):
     assert decisions(gateway) == [("blocked", None, "needs_confirmation"), ("confirmed", "ok", None)]
 
 
+def test_the_conversation_may_be_said_in_either_spelling(start):
+    gateway, service = start()
+    answer = gateway.post("/api/tools/disk.wipe", {"arguments": WIPE["arguments"], "conversationId": "c1"})
+    pending = answer.json()
+    assert pending["conversationId"] == "c1"
+    confirmed = gateway.post(f"/api/confirmations/{pending['pendingId']}", {"message": PHRASE, "conversationId": "c1"})
+    assert (confirmed.status_code, len(wiped(service))) == (200, 1)
+    assert [row["conversation_id"] for row in gateway.rows()] == ["c1", "c1"]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -258,13 +268,23 @@ def test_a_dual_confirm_tool_wants_the_word_of_a_second_person(two):
     assert approve(gateway, pending, eve, "sell").status_code == 403
     assert approve(gateway, pending, gateway.key("bob")).status_code == 404
     [shown] = gateway.get("/api/confirmations", **eve).json()["confirmations"]
-    assert (shown["userId"], shown["arguments"]) == ("ann", {"what": "the disk"})
+    assert (shown["userId"], shown["isYours"], shown["arguments"]) == ("ann", False, {"what": "the disk"})
+    assert gateway.get("/api/confirmations", **ann).json()["confirmations"][0]["isYours"] is True
     approval = approve(gateway, pending, eve)
     assert approval.status_code == 200
     assert sold(service) == []
     answer = say(gateway, pending, "Sell it", ann, "", approval=approval.json())
     assert answer.json()["decision"] == "confirmed"
     assert len(sold(service)) == 1
+
+
+def test_whoever_needs_no_key_on_an_open_loopback_is_no_second_person(two):
+    gateway, service, ann, _eve = two
+    pending = gateway.post("/api/tools/disk.sell", SELL, **ann).json()
+    answer = approve(gateway, pending, {})
+    assert (answer.status_code, answer.json()["code"]) == (403, "confirmation_refused")
+    assert decisions(gateway)[1:] == [("denied", None, "confirmation_refused")]
+    assert sold(service) == []
 
 
 def test_an_approval_works_once_for_one_call_and_not_when_changed_or_late(two):
@@ -310,10 +330,26 @@ def test_a_message_to_the_brain_confirms_what_waits_in_its_conversation(start):
     assert gateway.post("/api/query", {**asked, "prompt": f"well, {PHRASE}"}).json()["was"]["userId"] == "local"
     assert wiped(service) == []
     answer = gateway.post("/api/query", asked).json()
-    assert answer["result"]["output"]["was"]["path"] == "/data"
+    assert answer["result"]["data"]["was"]["path"] == "/data"
     assert len(wiped(service)) == 1
     assert gateway.post("/api/query", asked).json()["was"]["prompt"] == PHRASE
     assert len(wiped(service)) == 1
+
+
+def test_a_message_that_could_confirm_either_of_two_calls_confirms_none(start):
+    gateway, service = start()
+    shown = ask(gateway)
+    unseen = ask(gateway, {"x-kitty-surface": "model"}, arguments={"path": "/home"})
+    asked = {"conversationId": "c1", "prompt": PHRASE}
+    answer = gateway.post("/api/query", asked)
+    assert (answer.status_code, answer.json()["code"]) == (403, "confirmation_refused")
+    assert shown["pendingId"] in answer.json()["detail"]
+    assert unseen["pendingId"] in answer.json()["detail"]
+    assert wiped(service) == []
+    assert decisions(gateway)[2:] == [("denied", None, "ambiguous")]
+    assert say(gateway, shown, PHRASE).status_code == 200
+    assert gateway.post("/api/query", {**asked, "prompt": "no"}).json()["result"]["output"].endswith("nothing was run.")
+    assert [body["path"] for body in wiped(service)] == ["/data"]
 
 
 def test_a_confirmation_that_is_not_there_is_404(start):

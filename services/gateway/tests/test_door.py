@@ -50,6 +50,14 @@ def test_a_coding_call_is_passed_on_and_its_row_says_what_came_of_it(start):
     assert ASK["request"] not in str(one)
 
 
+def test_a_service_of_the_house_gets_the_ids_in_one_spelling(start):
+    gateway, service = start()
+    gateway.post(GENERATE, {**ASK, "conversationId": "c1", "userId": "local"})
+    gateway.post("/api/tools/disk.wipe", {"arguments": {"path": 7, "conversationId": "c2"}})
+    assert service.seen[0].body == {**ASK, "conversation_id": "c1", "user_id": "local"}
+    assert [line["conversation_id"] for line in gateway.rows()] == ["c1", "c2"]
+
+
 def test_the_same_call_by_name_is_wrapped_and_leaves_the_same_row(start):
     gateway, _ = start()
     for name in ("coding.generate", "coding_generate"):
@@ -94,6 +102,15 @@ def test_each_way_a_service_can_fail_has_its_answer_and_one_row(start, reply, st
     gateway, _ = start(reply)
     assert gateway.post(GENERATE, ASK).status_code == status
     assert facts(row(gateway), "decision", "status", "error") == ("allowed", *said)
+
+
+def test_how_long_to_wait_is_told_whichever_way_the_call_came(start):
+    gateway, _ = start(Reply({"code": "queue_full", "detail": "full"}, 429, headers={"retry-after": "7"}))
+    for path, body in ((GENERATE, ASK), ("/api/tools/disk.look", {})):
+        answer = gateway.post(path, body)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert answer.headers.get_list("content-type") == ["application/problem+json"]
+    assert (answer.json()["code"], answer.json()["tool"]) == ("queue_full", "disk.look")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +172,13 @@ def test_while_the_broker_is_away_its_commands_count_as_high_and_then_502(start)
     answer = gateway.post(f"/api/confirmations/{asked.json()['pendingId']}", confirm)
     assert (answer.status_code, answer.json()["service"]) == (502, "broker")
     assert facts(gateway.rows()[1], "decision", "status", "error") == ("confirmed", "error", "bad_gateway")
+
+
+def test_a_broker_that_does_not_tell_its_commands_counts_as_away_and_holds_nobody(start):
+    gateway, _ = start(Reply(waits=True), gateway_concurrency=1)
+    answer = gateway.post("/api/tools/broker.run", {"arguments": {"command": "disk.usage"}})
+    assert (answer.status_code, answer.json()["hazardClass"]) == (202, "high")
+    assert gateway.get("/api/tools").status_code == 200
 
 
 def test_a_service_that_is_down_is_502_with_a_hint_at_once(start):
@@ -298,6 +322,9 @@ def test_the_list_of_tools_has_their_schemas_and_a_model_sees_what_it_may_call(s
     assert tools["disk.wipe"]["requires_confirmation"] is True
     assert tools["coding.generate"]["schema"]["required"] == ["request"]
     assert tools["disk.old"]["enabled"] is False
+    told = ("method", "egress", "read_only", "budget_tier")
+    assert facts(tools["disk.look"], *told) == ("GET", False, False, None)
+    assert facts(tools["web.search"], *told) == ("POST", True, True, "free")
     models = {tool["name"] for tool in gateway.get("/api/tools?for=model").json()["tools"]}
     assert "coding_generate" in models
     assert "disk_old" not in models

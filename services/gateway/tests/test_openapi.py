@@ -29,6 +29,7 @@ PATHS = {
     "/api/memory/search": 3,
     "/api/query": 10,
     "/api/query/stream": 5,
+    "/api/routing/models": 3,
     "/api/tools": 5,
     "/api/tools/{name}": 25,
     "/healthz": 2,

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import TooManyRequests
-from gateway.facts import facts_of
 from gateway.frames import FrameWatch
 from gateway.limits import Concurrency, RateLimit
 from gateway.proxy import passed_on
 from gateway.testing import Clock
+from kitty_core.audit.facts import facts_of
 
 RESULT = {"verdict": "verified", "job_id": "job2", "success": True}
 STREAM = "".join(

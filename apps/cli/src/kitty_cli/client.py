@@ -1,6 +1,8 @@
 """A KITTY service over HTTP: one job or question, as a stream of events. Closing the stream cancels it."""
 
 import asyncio
+import json
+import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import Any
 import httpx
 
 from kitty_cli import __name__ as package
-from kitty_cli.errors import NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
+from kitty_cli.command_name import command_name
+from kitty_cli.errors import CallWaits, CliError, NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
 from kitty_cli.sse import Event, FrameParser
 
 CONNECT_WITHIN_SEC = 5.0
@@ -51,6 +54,7 @@ async def follow(
     Raises:
         ServiceIsGone: the connection was refused, nothing was sent.
         ServiceRefused: it answered with a problem document.
+        CallWaits: a person has to confirm it first.
         ServiceFailed: the stream broke off or was not understood.
         OutOfTime: `give_up_after_sec` passed.
     """
@@ -78,7 +82,7 @@ async def _events(service: Service, path: str, body: Mapping[str, Any]) -> Async
             http.stream("POST", url, json=body) as response,
         ):
             if response.status_code != httpx.codes.OK:
-                raise refusal(service, path, response, await response.aread())
+                raise no_stream(service, path, response, await response.aread())
             async for block in response.aiter_raw():
                 for event in parser.feed(block):
                     yield event
@@ -89,6 +93,21 @@ async def _events(service: Service, path: str, body: Mapping[str, Any]) -> Async
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise ServiceFailed(f"The connection to {service.base_url} broke off ({reason}). {service.hint}") from error
+
+
+def no_stream(service: Service, path: str, response: httpx.Response, content: bytes) -> CliError:
+    """What an answer says that is no stream: it is refused, or kept until a person confirms it."""
+    if response.status_code != httpx.codes.ACCEPTED:
+        return refusal(service, path, response, content)
+    try:
+        waiting = json.loads(content)
+        tool, pending = waiting["pendingTool"], waiting["pendingId"]
+    except (ValueError, KeyError, TypeError):
+        return ServiceFailed(f"{service.base_url} answered 202, and nothing that could be confirmed. {service.hint}")
+    phrase = waiting.get("confirmationPhrase")
+    words = f"{command_name()} confirm {pending}" + (f" {shlex.quote(str(phrase))}" if phrase else "")
+    what = f"{tool} (hazard class {waiting.get('hazardClass')}) waits for your word; nothing was run."
+    return CallWaits(f"{what}\nTo run it: {words}", waiting)
 
 
 def refusal(service: Service, path: str, response: httpx.Response, content: bytes) -> ServiceRefused:
@@ -103,14 +122,14 @@ def refusal(service: Service, path: str, response: httpx.Response, content: byte
     detail = str(problem.get("detail") or f"{service.base_url} answered {response.status_code}.")
     if code == "unauthorized":
         detail += " Set KITTY_API_KEY (for a gateway) or KITTY_SERVICE_TOKEN (for a coder-agent)."
-    if response.status_code == httpx.codes.NOT_FOUND:
+    if response.status_code == httpx.codes.NOT_FOUND and code in ("", "not_found"):  # no route, rather than no thing
         code, detail = (
             "not_found",
             f"{service.base_url} has no {path}: it is not a KITTY service, or not one that does this.",
         )
     retry = response.headers.get("retry-after")
     detail += f" Try again in {retry} s." if retry else ""
-    return ServiceRefused(detail, code or "http_error", response.status_code)
+    return ServiceRefused(detail, code or "http_error", response.status_code, problem.get("service"))
 
 
 def healthz(base_url: str, timeout_sec: float = 2.0) -> dict[str, Any] | None:

@@ -4,13 +4,15 @@ CliError
 ├─ UsageProblem      2   bad_request          the command was not understood
 ├─ NotConfigured     3   configuration        a setting, a file or a service is not as it must be
 ├─ NoModel           4   model_unavailable    no model answers and none can be had
+├─ CallWaits         1   needs_confirmation   nothing was run: a person has to confirm it
 ├─ OutOfTime         5   deadline             `--timeout` passed
 ├─ ServiceFailed     6   internal             the service broke, or broke off
 │  └─ ServiceIsGone                           it did not take the connection: nothing was sent
 └─ ServiceRefused        as the service says
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from kitty_cli import exit_codes
 from kitty_cli.exit_codes import ExitCode
@@ -27,6 +29,8 @@ class CliError(Exception):
         self.message = message
         self.exit_code = self.status
         self.code = self.name
+        self.facts: Mapping[str, Any] = {}
+        """What `--json` says besides."""
 
 
 class UsageProblem(CliError):
@@ -57,10 +61,21 @@ class ServiceIsGone(ServiceFailed):
     pass
 
 
-class ServiceRefused(CliError):
-    """The service answered with a problem document."""
+class CallWaits(CliError):
+    """`waiting` is the gateway's answer: which call, and how to confirm it."""
 
-    def __init__(self, message: str, code: str, http_status: int) -> None:
+    status = ExitCode.NOT_VERIFIED
+    name = "needs_confirmation"
+
+    def __init__(self, message: str, waiting: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.facts = waiting
+
+
+class ServiceRefused(CliError):
+    """The service answered with a problem document; `service` is the one behind it that does not answer."""
+
+    def __init__(self, message: str, code: str, http_status: int, service: object = None) -> None:
         super().__init__(message)
         self.code = code
-        self.exit_code = exit_codes.for_error(code, http_status)
+        self.exit_code = exit_codes.for_error(code, http_status, service)

@@ -42,6 +42,7 @@ BY_ERROR_CODE: Mapping[str, ExitCode] = {
     "unauthorized": ExitCode.CONFIGURATION,
     "forbidden": ExitCode.CONFIGURATION,
     "not_found": ExitCode.CONFIGURATION,
+    "gateway_unavailable": ExitCode.CONFIGURATION,
     "model_unavailable": ExitCode.NO_MODEL,
     "bad_gateway": ExitCode.NO_MODEL,
     "deadline": ExitCode.OUT_OF_TIME,
@@ -56,8 +57,13 @@ def for_verdict(verdict: object) -> ExitCode:
     return BY_VERDICT.get(str(verdict), ExitCode.INTERNAL)
 
 
-def for_error(code: object, status: int | None = None) -> ExitCode:
-    """By the stable code; for one that is not known by the HTTP status, where there is one."""
+def for_error(code: object, status: int | None = None, service: object = None) -> ExitCode:
+    """By the stable code; for one that is not known by the HTTP status, where there is one.
+
+    `service`: the one that the gateway could not reach. Its absence is no matter of models.
+    """
+    if code == "bad_gateway" and service:
+        return ExitCode.CONFIGURATION
     known = BY_ERROR_CODE.get(str(code))
     if known is not None:
         return known

@@ -10,7 +10,7 @@ from pathlib import Path
 READ_BY_THE_SERVICE = ("LLAMACPP_", "CODER_", "SANDBOX_", "KITTY_")
 ALSO_READ = frozenset(
     name for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (proxy, proxy.lower())
-) | {"XDG_DATA_HOME", "DATABASE_URL"}
+) | {"XDG_DATA_HOME", "DATABASE_URL", "BRAIN_BASE"}
 OF_THE_CLIENT = frozenset(
     {"KITTY_API_BASE", "KITTY_API_KEY", "KITTY_COMMAND", "KITTY_PYTHON", "KITTY_BIND", "CODER_AGENT_BASE"}
 )

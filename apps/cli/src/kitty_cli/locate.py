@@ -63,7 +63,22 @@ def locate(api: str | None, model: str | None, env: Mapping[str, str], say: Say,
     found = None if model is not None and _is_place(model) else running_service(env)
     if found is not None:
         return Destination(found, model, explicit=False)
-    return _own(make_plan(model, env), env, say, quiet)
+    plan = _plan_by_brain(model, env) if _asks_the_brain(env) else make_plan(model, env)
+    return _own(plan, env, say, quiet)
+
+
+def _asks_the_brain(env: Mapping[str, str]) -> bool:
+    """Whether the model is the brain's to choose: then none is looked for here, or pulled."""
+    return env.get("CODER_LLM_ROUTE", "").strip() == "brain"
+
+
+def _plan_by_brain(model: str | None, env: Mapping[str, str]) -> ModelPlan:
+    if model is not None and _is_place(model):
+        raise UsageProblem(
+            f"--model {model}: with CODER_LLM_ROUTE=brain the brain chooses the model server. Name an alias, or set "
+            "CODER_LLM_ROUTE=direct."
+        )
+    return ModelPlan("brain", env, field=model)
 
 
 def _own(plan: ModelPlan, env: Mapping[str, str], say: Say, quiet: bool) -> Destination:

@@ -193,11 +193,20 @@ def confirm(
         str | None, typer.Argument(metavar="[MESSAGE]", help="The phrase, or `no`; default: asked for on a terminal.")
     ] = None,
     as_json: Json = False,
+    approval: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="The second admin's approval, for a call that needs one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="As the second admin: write your approval there too.")
+    ] = None,
 ) -> None:
-    """Say your word for a call that waits for it. Only the exact phrase runs it, once."""
+    """Say your word for a call that waits for it. Only the exact phrase runs it, once.
+
+    A call of somebody else that needs two persons is approved: the signed approval on stdout is for who asked.
+    """
     from kitty_cli.tool_calls import confirm as say
 
-    _leave(lambda: say(pending_id, message, as_json), Output.JSON if as_json else Output.TEXT)
+    _leave(lambda: say(pending_id, message, as_json, approval, out), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -238,9 +247,9 @@ def _tell(error: CliError, output: Output) -> ExitCode:
     print(f"kitty-cli: {visible(error.message)}", file=sys.stderr)
     if output is Output.JSON:
         nothing = {"passed": False, "verdict": None, "code": None}
-        write_json(nothing | {"error": error.message, "error_code": error.code})
+        write_json(nothing | dict(error.facts) | {"error": error.message, "error_code": error.code})
     elif output is Output.STREAM_JSON:
-        write_json({"type": "error", "error": error.message, "code": error.code}, indent=None)
+        write_json({**error.facts, "type": "error", "error": error.message, "code": error.code}, indent=None)
     return error.exit_code
 
 

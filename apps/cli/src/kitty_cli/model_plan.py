@@ -27,7 +27,7 @@ class ModelPlan:
     """What the service has to be started with, and what the request has to name."""
 
     kind: str
-    """`servers` or `embedded`."""
+    """`servers`, `embedded`, or `brain`: it knows them."""
     env: Mapping[str, str] = field(repr=False)
     """The environment of the service, without the embedded model that was only advised."""
     field: str | None = None

@@ -1,23 +1,24 @@
 """`kitty-cli say`: one message to the brain, through the gateway, and its answer.
 
-message ─> slash commands ─> POST /api/query/stream ─> steps on stderr ─> the answer on stdout
-                                                              └─ a call that waits for a person: how to confirm it
+message ─┬─ /help /models /tools ─> as in the shell
+         └─> POST /api/query/stream ─> steps on stderr ─> the answer on stdout
+                                           └─ a call that waits for a person: how to confirm it
 """
 
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 from kitty_cli import exit_codes
 from kitty_cli.client import Service, follow
 from kitty_cli.command_name import command_name
-from kitty_cli.directives import Saying, read_directives
+from kitty_cli.directives import Saying, read_directives, slash_word
 from kitty_cli.errors import ServiceFailed, ServiceIsGone, ServiceRefused, UsageProblem
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, find_gateway, is_gone
+from kitty_cli.gateway import find_gateway, is_gone
 from kitty_cli.progress import display_for
 from kitty_cli.render import write_json
 from kitty_cli.sse import Event
@@ -25,6 +26,8 @@ from kitty_cli.visible import visible
 from kitty_core.settings import environment
 
 Answer = Mapping[str, Any]
+OBEYED_ALONE = ("/help", "/models", "/tools")
+"""Of the shell's commands those that need no session."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class SayOptions:
 
 
 def say(options: SayOptions) -> ExitCode:
-    """Says it once. Exit status: of the code, where code was written; else 0 when there is an answer."""
+    """Says it once. Exit status: see `status_of`."""
     saying = read_directives(options.text, Saying("", options.agent, options.model))
     if not saying.message.strip():
         raise UsageProblem(f"There is nothing to say. For example: {command_name()} say 'write fib(n), with tests'")
     service = find_gateway(options.api, environment())
-    body = body_of(saying, options.conversation or uuid4().hex)
+    if word := slash_word(saying.message):
+        return _obey(service, word, options.as_json)
+    body = body_of(replace(saying, message=options.text), options.conversation or uuid4().hex)
     with display_for(options.quiet) as display:
         answer = asyncio.run(ask(service, body, lambda line: display.say(line), options.timeout))
     if options.as_json:
@@ -55,6 +60,23 @@ def say(options: SayOptions) -> ExitCode:
     else:
         show(answer, options.quiet)
     return status_of(answer)
+
+
+def _obey(service: Service, word: str, as_json: bool) -> ExitCode:
+    from kitty_cli.shell import Shell
+
+    if word not in OBEYED_ALONE:
+        raise UsageProblem(
+            f"`say` does not obey {word} as it stands. A text may begin with /agent on|off, /model NAME, "
+            f"{', '.join(OBEYED_ALONE)}. `{command_name()} shell` has more, `{command_name()} confirm` lets a call run."
+        )
+    lines: list[str] = []
+    Shell(service, lines.append).take(word)
+    if as_json:
+        write_json({"result": {"output": "\n".join(lines)}})
+    else:
+        print("\n".join(lines))
+    return ExitCode.VERIFIED
 
 
 def body_of(saying: Saying, conversation_id: str) -> dict[str, Any]:
@@ -89,16 +111,7 @@ async def ask(
     answer = last.get("result")
     if not isinstance(answer, dict):
         raise ServiceFailed(f"The service at {service.base_url} gave an answer that is none. {service.hint}")
-    return await asyncio.to_thread(_with_phrase, service, answer)
-
-
-def _with_phrase(service: Service, answer: Answer) -> Answer:
-    """With the phrase that confirms the waiting call: the brain is not told it, a person may ask for it."""
-    if not answer.get("requiresConfirmation") or answer.get("confirmationPhrase") or not answer.get("pendingId"):
-        return answer
-    waiting = call(service, "GET", "/api/confirmations").get("confirmations") or []
-    mine: Mapping[str, Any] = next((one for one in waiting if one.get("pendingId") == answer["pendingId"]), {})
-    return {**answer, "confirmationPhrase": mine.get("confirmationPhrase")}
+    return answer
 
 
 def step_line(event: Event) -> str | None:
@@ -127,15 +140,8 @@ def show(answer: Answer, quiet: bool) -> None:
 
 
 def text_of(answer: Answer) -> str:
-    """What was answered: text as it is, a tool's result by its words and its code."""
+    """What was answered, as it is."""
     output = (answer.get("result") or {}).get("output")
-    if isinstance(output, str):
-        return output
-    if isinstance(output, Mapping):
-        code, summary = output.get("code"), output.get("final_answer") or output.get("summary")
-        if code:
-            return f"```python\n{str(code).rstrip()}\n```\n\n{summary or ''}".rstrip()
-        return str(output.get("stdout") or summary or dict(output))
     return "" if output is None else str(output)
 
 
@@ -152,7 +158,7 @@ def confirmation_lines(answer: Answer) -> list[str]:
 
 
 def trace_lines(answer: Answer) -> list[str]:
-    """Who answered, and each step."""
+    """Who answered, each step, and the verdict on code."""
     routing = answer.get("routing") or {}
     metadata = routing.get("metadata") or {}
     lines = [f"conversation {answer.get('conversationId')}, answered by {routing.get('tier')}"]
@@ -161,20 +167,28 @@ def trace_lines(answer: Answer) -> list[str]:
             lines.append(", ".join(f"{name}: {value}" for name, value in step.items() if _is_short(value)))
         else:
             lines.append(str(step))
+    if verdict := _delivered(answer).get("verdict"):
+        lines.append(f"verdict: {verdict}")
     return lines
 
 
 def status_of(answer: Answer) -> ExitCode:
-    """Of the code, where code was written."""
-    verdict = next((step.get("verdict") for step in reversed(_steps(answer)) if step.get("verdict")), None)
-    if verdict is None and isinstance(output := (answer.get("result") or {}).get("output"), Mapping):
-        verdict = output.get("verdict")
-    return exit_codes.for_verdict(str(verdict)) if verdict else ExitCode.VERIFIED
+    """Of the code, where code was written or failed to be; 1 where a call waits; else 0: there is an answer."""
+    if answer.get("requiresConfirmation"):
+        return ExitCode.NOT_VERIFIED
+    data = _delivered(answer)
+    if verdict := data.get("verdict"):
+        return exit_codes.for_verdict(verdict)
+    http_status = data.get("status")
+    if isinstance(http_status, int) and http_status >= 400:  # a problem document
+        return exit_codes.for_error(data.get("error_code") or data.get("code"), http_status, data.get("service"))
+    return ExitCode.VERIFIED
 
 
-def _steps(answer: Answer) -> list[Mapping[str, Any]]:
-    steps = ((answer.get("routing") or {}).get("metadata") or {}).get("agent_steps") or []
-    return [step for step in steps if isinstance(step, Mapping)]
+def _delivered(answer: Answer) -> Mapping[str, Any]:
+    """The result of the tool whose work was handed on, as it came; empty where there is none."""
+    data = (answer.get("result") or {}).get("data")
+    return data if isinstance(data, Mapping) else {}
 
 
 def _is_short(value: object) -> bool:

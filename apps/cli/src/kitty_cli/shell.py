@@ -18,7 +18,7 @@ import httpx
 
 from kitty_cli.client import Service
 from kitty_cli.command_name import command_name
-from kitty_cli.directives import Saying, read_directives
+from kitty_cli.directives import Saying, read_directives, slash_word
 from kitty_cli.errors import CliError, ServiceFailed
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call, find_gateway
@@ -26,6 +26,7 @@ from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
 from kitty_cli.translate import translate
 from kitty_cli.visible import visible
+from kitty_core.confirmation import read_reply
 from kitty_core.settings import environment
 from kitty_core.state import state_dir
 
@@ -52,6 +53,8 @@ class Shell:
         self._saying = Saying("")
         self._conversation = uuid4().hex
         self._last: Answer | None = None
+        self._phrase = ""
+        """Of the call that waited last in this conversation."""
         self.has_ended = False
 
     def take(self, line: str) -> None:
@@ -64,14 +67,14 @@ class Shell:
         if not word:
             return
         if not word.startswith("/"):
-            self._ask(replace(self._saying, message=line))
+            self._ask(replace(self._saying, message=self._as_ordered(line)))
             return
         commands: dict[str, Callable[[str], None]] = {
             "/help": self._help,
             "/agent": lambda _: self._direct(line),
             "/model": lambda name: self._direct(line) if name.strip() else self._forget_model(),
             "/models": lambda _: self._show_models(),
-            "/tools": lambda _: self._show_tools(),
+            "/tools": lambda words: self._direct(line) if words.strip() else self._show_tools(),
             "/confirm": self._confirm,
             "/trace": lambda _: self._trace(),
             "/new": lambda _: self._begin(),
@@ -87,10 +90,17 @@ class Shell:
     def _direct(self, line: str) -> None:
         saying = read_directives(line, self._saying)
         self._saying = replace(saying, message="")
-        if saying.message.strip() and saying.message != line:
-            self._ask(saying)
-        elif saying.message == line:
+        if saying.message == line:
             self._say(f"{line.strip()} is not understood; /help shows what there is.")
+        elif slash_word(saying.message):
+            self.take(saying.message)
+        elif saying.message.strip():
+            self._ask(replace(saying, message=line))
+
+    def _as_ordered(self, line: str) -> str:
+        """An `/agent on` that holds stands at the head of each message; a word for a call that waits stays as it is."""
+        is_reply = read_reply(line, self._phrase) != "neither"
+        return f"/agent on\n{line}" if self._saying.use_agent and not is_reply else line
 
     def _forget_model(self) -> None:
         self._saying = replace(self._saying, model=None)
@@ -100,6 +110,7 @@ class Shell:
         with display_for(quiet=False) as display:
             answer = asyncio.run(ask(self._service, body_of(saying, self._conversation), display.say, None))
         self._last = answer
+        self._phrase = str(answer.get("confirmationPhrase") or self._phrase)
         self._say(visible(text_of(answer)))
         if answer.get("requiresConfirmation"):
             for line in confirmation_lines(answer):
@@ -128,7 +139,7 @@ class Shell:
         self._say(visible("\n".join(lines)))
 
     def _begin(self) -> None:
-        self._conversation, self._last = uuid4().hex, None
+        self._conversation, self._last, self._phrase = uuid4().hex, None, ""
         self._say("A new conversation.")
 
     def _help(self, _: str) -> None:

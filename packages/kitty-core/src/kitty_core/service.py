@@ -23,6 +23,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,6 +42,7 @@ log = structlog.get_logger()
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(?::[0-9]*)?")
 """A name or an address, and maybe a port."""
+WITH_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -126,7 +128,7 @@ class RequestGuard:
         request = Request(scope)
         try:
             self._check(request)
-            body = await self._body(request, receive) if request.method in {"POST", "PUT", "PATCH"} else None
+            body = await self._body(request, receive) if request.method in WITH_A_BODY else None
         except KittyError as error:
             await problem(error, scope.get("request_id"))(scope, receive, send)
             return
@@ -139,6 +141,8 @@ class RequestGuard:
         origin = request.headers.get("origin")
         if origin is not None and _without_port(origin.partition("://")[2]) not in self.guard.allowed_hosts:
             raise Forbidden(f"The origin {origin!r} is not allowed.")
+        if request.method in WITH_A_BODY and _has_body(request.headers) and not _is_json(request.headers):
+            raise UnsupportedMedia
         token = self.guard.service_token
         if token is not None and request.scope["path"] not in OPEN_PATHS:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -167,9 +171,6 @@ class RequestGuard:
             more = message.get("more_body", False)
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.", limit=limit)
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and media_type != "application/json":
-            raise UnsupportedMedia
         return bytes(body)
 
 
@@ -181,6 +182,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return replay
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _is_json(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _without_port(host: str) -> str:

@@ -9,9 +9,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from starlette.responses import Response
 
-from brain.directives import read_directive
+from brain.completion_request import CompletionRequest
+from brain.directives import Directive, read_directive
 from brain.door import Caller, Door
 from brain.errors import OtherUser
+from brain.history import Exchange
 from brain.models import ModelServers
 from brain.queries import Asked, Queries, problem_of
 from brain.question import Question, ToolMode
@@ -74,6 +76,8 @@ class Query(BaseModel):
     tool_mode: Annotated[ToolMode, AnyCase] = Field("auto", validation_alias=_either("toolMode", "tool_mode"))
     """`on`: a tool has to be called; `off`: a plain answer of the model."""
     verbosity: Annotated[int, Field(ge=1, le=5)] | None = None
+    completion: CompletionRequest | None = None
+    """A raw call of the model in place of the prompt, which then is read by nobody. Only with tools off."""
 
     @field_validator("prompt", "conversation_id", "user_id", "intent", "payload")
     @classmethod
@@ -91,6 +95,27 @@ class Query(BaseModel):
             raise ValueError("prompt is missing")
         return self
 
+    @model_validator(mode="after")
+    def _completes_without_tools(self) -> "Query":
+        if self.completion is not None and self.use_agent and self.tool_mode != "off":
+            raise ValueError("completion wants toolMode off, or useAgent false")
+        return self
+
+
+class Said(BaseModel):
+    """One exchange of a conversation."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    conversation_id: Annotated[
+        str, Field(min_length=1, max_length=200, validation_alias=_either("conversationId", "conversation_id"))
+    ]
+    user_id: UserId | None = Field(None, validation_alias=_either("userId", "user_id"))
+    message: Text
+    answer: Text
+    is_coding: bool = Field(False, validation_alias=_either("isCoding", "is_coding"))
+    """The answer is code."""
+
 
 def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRouter:
     """The brain's routes over its parts."""
@@ -100,7 +125,9 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
     async def query(body: Query, request: Request) -> Response:
         """Say something. Code that is asked for is written and tested by coding.generate; the rest is answered.
 
-        A client that disconnects stops the model and the tool.
+        With `completion` the model is sent exactly its messages, and `routing.metadata.completion` says what came of
+        it; no history, cache, directive or tool has a part in that. A client that disconnects stops the model and the
+        tool.
         """
         answer = queries.answer(_asked(body, request), lambda event: None)
         return JsonResponse(await unless_gone(answer, gone_from(request.receive)))
@@ -114,7 +141,8 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
         """The same as server-sent events, each `data: {json}`.
 
         `routing`, `step`, `tool_start`, `tool_end`, `delta{delta}` as they happen, then exactly one
-        `complete{result}` (the whole response) or `error{error, code}`.
+        `complete{result}` (the whole response) or `error{error, code}`. With `completion`: `prefill{done, total}` and
+        `delta{delta}`, then the same ending.
         """
         asked = _asked(body, request)
         return StreamingResponse(
@@ -122,6 +150,13 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
+
+    @router.post("/api/exchanges", status_code=204, responses=documented(*WITH_A_BODY))
+    async def remember(body: Said, request: Request) -> Response:
+        """Something was said and answered without the brain, as a confirmed call is: it belongs to the conversation."""
+        caller = _caller(body, request)
+        queries.remember(caller.user_id, body.conversation_id, Exchange(body.message, body.answer, body.is_coding))
+        return Response(status_code=204)
 
     @router.get("/api/routing/models", responses={200: {"model": ModelList}, **documented()}, response_class=Response)
     async def routing_models() -> Response:
@@ -158,7 +193,7 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
 
 def _asked(body: Query, request: Request) -> Asked:
     text = body.prompt or (body.payload.prompt if body.payload else "")
-    directive = read_directive(text)
+    directive = Directive(text) if body.completion else read_directive(text)
     uses_agent = body.use_agent if directive.uses_agent is None else directive.uses_agent
     mode: ToolMode = body.tool_mode if uses_agent else "off"
     role: Role | None = None if body.force_tier == "local" else body.force_tier
@@ -173,10 +208,11 @@ def _asked(body: Query, request: Request) -> Asked:
         role=role,
         verbosity=body.verbosity,
     )
-    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id))
+    raw = body.completion.call() if body.completion else None
+    return Asked(question, body.intent, directive.model or body.model_alias, bool(body.conversation_id), raw)
 
 
-def _caller(body: Query, request: Request) -> Caller:
+def _caller(body: Query | Said, request: Request) -> Caller:
     """Who asks: the gateway says so in a header, and only it (or who has its token) gets here."""
     told = request.headers.get("x-kitty-user", "").strip()
     if told and body.user_id and body.user_id != told:

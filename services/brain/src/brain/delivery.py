@@ -1,10 +1,10 @@
 """What a coding tool made, as the person gets it: verbatim, never through the model. Pure."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from brain.door import Outcome
+from kitty_core.delivery import fenced, summary_of
 
 CODING = "coding."
 GENERATE = "coding_generate"
@@ -20,8 +20,7 @@ def delivered(outcome: Outcome) -> str:
     result: Mapping[str, Any] = outcome.result if isinstance(outcome.result, Mapping) else {}
     lines = [_summary(outcome, result)]
     if code := code_of(outcome):
-        fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code)), default=0))
-        lines.append(f"{fence}python\n{code if code.endswith(chr(10)) else code + chr(10)}{fence}")
+        lines.append(fenced(code, "python"))
     return "\n\n".join(line for line in lines if line)
 
 
@@ -35,8 +34,8 @@ def code_of(outcome: Outcome) -> str | None:
 
 
 def _summary(outcome: Outcome, result: Mapping[str, Any]) -> str:
-    said = result.get("final_answer") or result.get("summary") or result.get("explanation")
+    said = summary_of(result)
     if outcome.kind == "failed":
         failure = f"{outcome.tool} failed ({outcome.status}): {outcome.detail}"
-        return f"{failure}\n\n{said}" if isinstance(said, str) and said else failure
-    return said if isinstance(said, str) and said else f"{outcome.tool}: {outcome.status}."
+        return f"{failure}\n\n{said}" if said else failure
+    return said or f"{outcome.tool}: {outcome.status}."

@@ -2,7 +2,6 @@
 
 offers  GET  /api/tools?for=model       what there is, and its digest
 invoke  POST /api/tools/{name}          one call: done, waiting for a person, or failed
-reply   POST /api/confirmations/{id}    a person's whole message, to the call that waits in that conversation
 
 The brain decides nothing about hazard: it says who asks (as the gateway told it) and that a model calls.
 """
@@ -20,7 +19,6 @@ from brain.errors import GatewayIsUnavailable
 CONNECT_SEC = 2.0
 ASK_SEC = 10.0
 LOOK_SEC = 0.5
-NOT_FROM_HERE = "human_needed"
 MOST_OF_A_DETAIL = 2000
 
 
@@ -93,7 +91,6 @@ class Door:
         timeout = httpx.Timeout(ASK_SEC, connect=CONNECT_SEC)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2.0)
         self.base_url = base_url.rstrip("/")
-        self._takes_replies = True
         self._http = httpx.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=False)
 
     async def close(self) -> None:
@@ -145,21 +142,6 @@ class Door:
         """
         body = {"arguments": dict(arguments), "conversation_id": conversation_id}
         return await self._post(f"/api/tools/{quote(tool.name, safe='')}", body, caller, tool.dotted)
-
-    async def reply(self, caller: Caller, pending_id: str, message: str, conversation_id: str) -> Outcome | None:
-        """A person's whole message, to the call that waits. None: it was no answer to that, and changed nothing.
-
-        A gateway that hears people itself takes no replies from a service, says so once, and is not asked again.
-
-        Raises:
-            GatewayIsUnavailable
-        """
-        if not self._takes_replies:
-            return None
-        path = f"/api/confirmations/{quote(pending_id, safe='')}"
-        outcome = await self._post(path, {"message": message, "conversation_id": conversation_id}, caller, "")
-        self._takes_replies = outcome.status != NOT_FROM_HERE
-        return outcome if outcome.kind == "done" else None
 
     async def _post(self, path: str, body: Mapping[str, Any], caller: Caller, tool: str) -> Outcome:
         timeout = httpx.Timeout(None, connect=CONNECT_SEC)

@@ -46,13 +46,15 @@ class PromptTooLong(PayloadTooLarge):
 
 
 def of_model(failure: LLMError) -> KittyError:
-    """What a failure of the model client means to the caller."""
+    """What a failure of the model client means to the caller; `model_error` is its own code."""
+    told = {"model_error": failure.code}
     match failure:
         case ContextOverflow():
-            return PromptTooLong(str(failure), tokens_over=failure.tokens_over, n_ctx=failure.n_ctx)
+            sizes = {name: getattr(failure, name) for name in ("tokens_over", "n_prompt_tokens", "n_ctx")}
+            return PromptTooLong(str(failure), **sizes, **told)
         case ModelUnavailable():
-            return ModelIsUnavailable(str(failure), urls_tried=list(failure.urls_tried))
+            return ModelIsUnavailable(str(failure), urls_tried=list(failure.urls_tried), **told)
         case Unauthorized() | Stalled():
-            return ModelIsUnavailable(str(failure))
+            return ModelIsUnavailable(str(failure), **told)
         case _:
-            return ModelAnsweredNonsense(str(failure))
+            return ModelAnsweredNonsense(str(failure), **told)

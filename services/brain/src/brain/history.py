@@ -5,7 +5,6 @@ a time and never the middle of one. Nothing here decides anything: no confirmati
 of it.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,12 +54,3 @@ def newest(exchanges: Sequence[Exchange], tokens_over: int) -> tuple[Exchange, .
         if saved >= tokens_over:
             return tuple(exchanges[count:])
     return ()
-
-
-def without_override(text: str, word: str) -> str:
-    """`text` as it may be remembered: without the override word, which counts once and is kept nowhere."""
-    if not word.strip():
-        return text
-    mention = re.compile(rf"(?<!\S)@{re.escape(word.strip())}(?!\w)")
-    lines = [line for line in text.splitlines(keepends=True) if line.strip() != word.strip()]
-    return mention.sub("", "".join(lines))

@@ -27,6 +27,9 @@ from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
 from kitty_models.errors import ModelsError
 
+MOST_OF_A_BODY = 2 * 1024 * 1024
+"""Bytes: a completion may hold whatever the coder-agent was given, and more."""
+
 
 def create_app(settings: Settings, env: Mapping[str, str] | None = None) -> FastAPI:
     """The service with its real parts. `env`: where `LLAMACPP_*` are read; default the environment over `.env`.
@@ -55,7 +58,7 @@ def create_app(settings: Settings, env: Mapping[str, str] | None = None) -> Fast
     hosts = {name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip()}
     app = create_service(
         "brain",
-        guard=Guard(allowed_hosts=LOOPBACK_HOSTS | hosts, service_token=token),
+        guard=Guard(allowed_hosts=LOOPBACK_HOSTS | hosts, max_body_bytes=MOST_OF_A_BODY, service_token=token),
         registry=metrics.registry,
         lifespan=lifespan,
         version=version("kitty-brain"),

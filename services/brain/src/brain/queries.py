@@ -1,27 +1,26 @@
 """One message from its arrival to the response of the contract. Every way in goes through `Queries.answer`.
 
-does a call wait in this conversation? ─ yes: the message, whole, to the gateway ─┬─ it answers that ──> response
-        │ no                                                                      │ no
-        └─> tools, history <──────────────────────────────────────────────────────┘
-                 └─> said before in the same words? ─┬─ yes ───────────────────────────────────────────> response
-                                                     └─ no ─> react ─> remembered ─────────────────────> response
+is it a raw call of the model? ─ yes: completions ───────────────────────────────> response
+        │ no
+        └─> tools, history ─> said before in the same words? ─┬─ yes ─────────────────────> response
+                                                              └─ no ─> react ─> remembered ─> response
+
+A call that waits for a person is the gateway's affair: it hears the phrase before the brain does.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from brain.cache import AnswerCache, Key, normalised
 from brain.clarification import read_choice
-from brain.delivery import delivered, is_coding
-from brain.door import Door, Offers, Outcome
+from brain.completions import Completions, Job, RawCall, facts_of
+from brain.door import Door, Offers
 from brain.errors import GatewayIsUnavailable, of_model
-from brain.history import Exchange, Histories, without_override
+from brain.history import Exchange, Histories
 from brain.means import Means
 from brain.metrics import Metrics
 from brain.models import ModelServers
@@ -35,7 +34,6 @@ from kitty_llm import LLMError
 
 log = structlog.get_logger()
 Listener = Callable[[dict[str, Any]], None]
-MOST_WAITING = 1000
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,8 @@ class Asked:
     model: str | None = None
     keeps_history: bool = True
     """Whether the caller named a conversation: one that was made up has no past and no future."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A call that waits for a person."""
-
-    pending_id: str
-    expires_at: datetime | None
+    raw: RawCall | None = None
+    """What the model is sent in place of the question, which then is not read."""
 
 
 class Queries:
@@ -66,9 +58,9 @@ class Queries:
         self._settings = settings
         self._metrics = metrics
         self._graph = build_graph()
+        self._completions = Completions(models)
         self._histories = Histories(settings.brain_conversations, settings.brain_history_exchanges)
         self._cache = AnswerCache(settings.brain_cache_entries, settings.brain_cache_sec)
-        self._waiting: OrderedDict[tuple[str, str], Waiting] = OrderedDict()
 
     async def answer(self, asked: Asked, listener: Listener) -> dict[str, Any]:
         """The response; `listener` is called with every event but the last. Cancelling stops the model and the tool.
@@ -87,9 +79,13 @@ class Queries:
         log.info("answered", tier=tier, tools=response["routing"]["metadata"]["tools_used"])
         return response
 
+    def remember(self, user_id: str, conversation_id: str, exchange: Exchange) -> None:
+        """Adds what was said and answered elsewhere to a conversation."""
+        self._histories.add(user_id, conversation_id, exchange)
+
     async def _answer(self, asked: Asked, listener: Listener) -> dict[str, Any]:
-        if (outcome := await self._replied(asked.question)) is not None:
-            return self._confirmed(asked, outcome, listener)
+        if asked.raw is not None:
+            return await self._completed(asked, asked.raw, listener)
         question = await self._prepared(asked)
         key = self._key(asked, question)
         if key is not None and (kept := self._cache.find(key)) is not None:
@@ -101,39 +97,16 @@ class Queries:
             self._cache.put(key, state["output"])
         return _response(asked, state)
 
-    async def _replied(self, question: Question) -> Outcome | None:
-        """How the call that waits in this conversation ended by this message; None: it is about something else."""
-        where = (question.caller.user_id, question.conversation_id)
-        waiting = self._waiting.get(where)
-        if waiting is None:
-            return None
-        if waiting.expires_at is not None and datetime.now(UTC) >= waiting.expires_at:
-            del self._waiting[where]
-            return None
-        outcome = await self._door.reply(question.caller, waiting.pending_id, question.text, question.conversation_id)
-        if outcome is not None:
-            self._waiting.pop(where, None)
-        return outcome
-
-    def _confirmed(self, asked: Asked, outcome: Outcome, listener: Listener) -> dict[str, Any]:
-        if outcome.decision == "cancelled":
-            text = f"{outcome.tool} was cancelled; nothing was run."
-        elif is_coding(outcome.tool) or not isinstance(outcome.result, str):
-            text = delivered(outcome)
-        else:
-            text = outcome.result
-        step = {
-            "iteration": 1,
-            "action": "confirmation",
-            "tool": outcome.tool,
-            "decision": outcome.decision,
-            "status": outcome.status,
-        }
-        listener({"type": "step", **step})
-        listener({"type": "delta", "delta": text})
-        state = BrainState(output=text, data=outcome.result, tier="gateway", confidence=1.0, steps=(step,))
-        self._remember(asked, asked.question, state)
-        return _response(asked, state)
+    async def _completed(self, asked: Asked, raw: RawCall, listener: Listener) -> dict[str, Any]:
+        question = asked.question
+        role = question.role or "q4"
+        job = Job(question.caller.user_id, question.conversation_id, asked.model)
+        completion = await self._completions.complete(raw, role, job, listener, is_named=asked.keeps_history)
+        tier = self._models.tier_of(role, completion.endpoint)
+        state = BrainState(output=completion.text, tier=tier, finish_reason=completion.finish_reason)
+        response = _response(asked, state)
+        response["routing"]["metadata"]["completion"] = facts_of(completion)
+        return response
 
     async def _prepared(self, asked: Asked) -> Question:
         question = replace(asked.question, model=asked.model)
@@ -150,15 +123,7 @@ class Queries:
     def _key(self, asked: Asked, question: Question) -> Key | None:
         """Where an answer of this may be kept; None: nowhere."""
         text = normalised(question.request)
-        keeps_secret = without_override(question.text, self._settings.api_override_password) != question.text
-        if (
-            question.history
-            or question.settled
-            or question.tool
-            or question.tool_mode != "auto"
-            or keeps_secret
-            or not text
-        ):
+        if question.history or question.settled or question.tool or question.tool_mode != "auto" or not text:
             return None
         if route(question.request).kind == "coding" or question.no_tools_because is not None:
             return None
@@ -182,18 +147,15 @@ class Queries:
             raise of_model(failure) from failure
 
     def _remember(self, asked: Asked, question: Question, state: BrainState) -> None:
-        user, conversation = question.caller.user_id, question.conversation_id
-        if pending := state.get("pending"):
-            self._waiting[user, conversation] = Waiting(
-                str(pending.get("pendingId", "")), _time(pending.get("expiresAt"))
-            )
-            while len(self._waiting) > MOST_WAITING:
-                self._waiting.popitem(last=False)
         if asked.keeps_history:
-            said = without_override(question.request, self._settings.api_override_password)
-            asks = state.get("is_open", False)
-            exchange = Exchange(said, state.get("output", ""), state.get("is_coding", False), asks, question.model)
-            self._histories.add(user, conversation, exchange)
+            exchange = Exchange(
+                question.request,
+                state.get("output", ""),
+                state.get("is_coding", False),
+                state.get("is_open", False),
+                question.model,
+            )
+            self._histories.add(question.caller.user_id, question.conversation_id, exchange)
 
 
 def _settled(question: Question) -> Question:
@@ -214,20 +176,12 @@ def _is_mere_talk(state: BrainState) -> bool:
     return is_plain and not state.get("is_coding") and state.get("finish_reason") == "stop"
 
 
-def _time(text: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _response(asked: Asked, state: BrainState, *, is_cached: bool = False) -> dict[str, Any]:
     steps = list(state.get("steps", ()))
     result: dict[str, Any] = {"output": state.get("output", "")}
     if state.get("data") is not None:
         result["data"] = state["data"]
-    ran = [step["tool"] for step in steps if step.get("decision") in ("allowed", "confirmed")]
+    ran = [step["tool"] for step in steps if step.get("decision") == "allowed"]
     metadata: dict[str, Any] = {
         "iterations": len(state.get("made", ())),
         "tools_used": list(dict.fromkeys(ran)),

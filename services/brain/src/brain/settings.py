@@ -30,8 +30,6 @@ class Settings(KittySettings):
     """Answers kept for the same words said again; 0: none."""
     brain_cache_sec: float = Field(default=900, gt=0)
     """Seconds an answer is kept."""
-    api_override_password: str = "omega"
-    """The override word; it is taken out of what is remembered."""
     llamacpp_n_ctx: int = Field(default=4096, ge=512)
     """Context size where the server cannot be asked; then a token counts as 3 characters."""
 

@@ -12,6 +12,21 @@ class Result(BaseModel):
     data: Any = None
 
 
+class CompletionFacts(BaseModel):
+    """What came of a raw call, but for its text, which is the output."""
+
+    finish_reason: str
+    model: str
+    usage: dict[str, float]
+    """`prefill_tokens`, `cached_tokens`, `completion_tokens`, `calls`, `seconds`."""
+    prefilled: bool
+    """false: the server cannot go on from a prefill; it was asked for in words."""
+    timings: dict[str, float]
+    """llama.cpp's own numbers, empty elsewhere."""
+    tokens: list[dict[str, Any]] | None = None
+    """`text` and `alternatives` (log probabilities) of each, with `top_logprobs` where the server tells them."""
+
+
 class Metadata(BaseModel):
     """How the answer came about."""
 
@@ -21,6 +36,8 @@ class Metadata(BaseModel):
     finish_reason: str | None
     stopped: str | None
     """Why no more tools were called."""
+    completion: CompletionFacts | None = None
+    """Of a query with `completion`."""
 
 
 class Routing(BaseModel):

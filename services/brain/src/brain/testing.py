@@ -97,12 +97,11 @@ class Recorded:
 class ScriptedGateway:
     """The gateway's side of the brain's door. Options may be changed while it runs.
 
-    `calls`: answers by tool, in order (the last one stays), or a function. `replies`: to confirmations, in order.
+    `calls`: answers by tool, in order (the last one stays), or a function.
     """
 
     tools: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [coding_tool()])
     calls: CallScript | Mapping[str, Answer | list[Answer]] = field(default_factory=dict)
-    replies: list[Answer] = field(default_factory=list)
     digest: str = "d1"
     requests: list[Recorded] = field(default_factory=list, init=False)
     base_url: str = field(default="", init=False)
@@ -128,7 +127,7 @@ class ScriptedGateway:
 
     @property
     def confirmations(self) -> list[Recorded]:
-        """The replies to calls that wait."""
+        """Replies to calls that wait: a service never gives any."""
         return [request for request in self.requests if request.path.startswith("/api/confirmations/")]
 
     async def _health(self, request: Request) -> Response:
@@ -152,7 +151,7 @@ class ScriptedGateway:
 
     async def _reply(self, request: Request) -> Response:
         await self._record(request)
-        status, body = self.replies.pop(0) if self.replies else refused(404, "unknown_confirmation")
+        status, body = refused(403, "human_needed")
         return JSONResponse(body, status_code=status)
 
     async def _record(self, request: Request) -> Recorded:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from coder_agent.backends import Backends
@@ -14,10 +14,12 @@ from coder_agent.decision import TIERS
 from coder_agent.errors import NetworkIsRefused
 from coder_agent.jobs import Answer, Ids, Jobs
 from coder_agent.settings import Settings
+from coder_agent.shapes import CodingResponse, Health
 from coder_agent.state import Task
 from coder_agent.task import module_name_problem, read_task
 from kitty_core.errors import KittyError
 from kitty_core.leaving import events_of, gone_from, unless_gone
+from kitty_core.problems import WITH_A_BODY, documented
 from kitty_core.wire import JsonResponse
 from kitty_sandbox import Sandbox, SandboxStatus
 
@@ -26,6 +28,7 @@ BEING_PROBED = SandboxStatus(False, reason="The sandbox is being probed; ask aga
 PLAIN_MODEL = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 MOST_TEXT = 200_000
 Text = Annotated[str, Field(max_length=MOST_TEXT)]
+PROBLEMS = documented(*WITH_A_BODY, 499, 502, 503, 504)
 
 
 class CodingRequest(BaseModel):
@@ -42,8 +45,12 @@ class CodingRequest(BaseModel):
     deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     tier: Literal["fast", "standard", "deep"] = "standard"
     model: str | None = None
-    conversation_id: Annotated[str, Field(max_length=200)] | None = None
-    user_id: Annotated[str, Field(max_length=200)] | None = None
+    conversation_id: Annotated[str, Field(max_length=200)] | None = Field(
+        None, validation_alias=AliasChoices("conversation_id", "conversationId")
+    )
+    user_id: Annotated[str, Field(max_length=200)] | None = Field(
+        None, validation_alias=AliasChoices("user_id", "userId")
+    )
     allow_network: bool = False
 
     @field_validator("request", "tests")
@@ -106,7 +113,9 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
     """The coder-agent's routes over its parts."""
     router = APIRouter()
 
-    @router.post("/api/coding/generate")
+    @router.post(
+        "/api/coding/generate", responses={200: {"model": CodingResponse}, **PROBLEMS}, response_class=Response
+    )
     async def generate(body: CodingRequest, request: Request) -> Response:
         """Code, its tests and an earned verdict. A client that disconnects cancels its job.
 
@@ -117,7 +126,11 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         job = jobs.run(task, _ids(body, request), lambda event: None)
         return _response(await unless_gone(job, gone_from(request.receive)))
 
-    @router.post("/api/coding/stream")
+    @router.post(
+        "/api/coding/stream",
+        responses={200: {"content": {"text/event-stream": {}}, "description": "Events"}, **documented(*WITH_A_BODY)},
+        response_class=Response,
+    )
     async def stream(body: CodingRequest, request: Request) -> Response:
         """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
         task = await asyncio.to_thread(_task, body, settings)
@@ -128,7 +141,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
 
-    @router.get("/healthz")
+    @router.get("/healthz", responses={200: {"model": Health}})
     async def healthz() -> dict[str, Any]:
         """How the service is, in under a second, with every model down too. Nothing is generated."""
         servers, status = await asyncio.gather(backends.health(), _probed_soon(sandbox))
@@ -152,7 +165,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
             "jobs_queued": jobs.queued,
         }
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses={200: {"model": Health}, 503: {"model": Health}}, response_class=Response)
     async def readyz() -> Response:
         """200 when a job could run now: a model answers and the sandbox isolates; else 503 with the reason."""
         health = await healthz()

@@ -1,4 +1,5 @@
-"""Where the models are: servers the environment names, servers on the default ports, or the embedded one.
+"""Where the models are: behind the brain, where the settings say so; else servers the environment names, servers on the
+default ports, or the embedded one.
 
 The embedded model is used only when no `LLAMACPP_*` address is set and nothing answers on the default ports. Its server
 is a child of this service and ends with it; a server that died is started again by the next call.
@@ -8,14 +9,19 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
+from coder_agent.brain_route import BrainRoute
 from coder_agent.errors import UnknownModel
+from coder_agent.means import Writer
+from coder_agent.settings import Settings
+from kitty_core.service_token import service_token
 from kitty_llm import Endpoint, ModelRoles, ModelUnavailable, Role
 from kitty_models.catalogue import CATALOGUE
 from kitty_models.choice import resolve
-from kitty_models.discover import any_explicit, backends_from_env
+from kitty_models.discover import any_explicit, backends_from_env, base_url
 from kitty_models.errors import ModelsError
 from kitty_models.machine import Machine, choose
 from kitty_models.reach import embedded_wanted
@@ -30,25 +36,60 @@ NOBODY_HINT = (
 )
 
 
+class Models(Protocol):
+    """What a service needs of a model client: `kitty_llm.ModelRoles` is one, `brain_route.BrainRoute` another."""
+
+    def start_job(self, model: str | None = None) -> Writer:
+        """The models for one job."""
+        ...
+
+    async def health(self) -> Mapping[Role, str]:
+        """State by role; soon, and nothing is generated."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def backends_of(settings: Settings, env: Mapping[str, str]) -> "Backends":
+    """The models that `settings` ask for. `env`: where `LLAMACPP_*` are read.
+
+    Raises:
+        ConfigurationError, BadSetting: the service token or BRAIN_BASE is of no use.
+    """
+    brain = None
+    if settings.coder_llm_route == "brain":
+        brain = BrainRoute(base_url(settings.brain_base, "BRAIN_BASE"), service_token(settings.kitty_service_token))
+    return Backends(env, wanted=settings.kitty_model, fallback_n_ctx=settings.llamacpp_n_ctx, brain=brain)
+
+
 class Backends:
     """The models of one service. `roles` is ready after `start()`."""
 
-    def __init__(self, env: Mapping[str, str], *, wanted: str = "", fallback_n_ctx: int = 4096) -> None:
-        """`wanted`: alias or GGUF path of the embedded model, empty to choose one for this machine."""
+    def __init__(
+        self, env: Mapping[str, str], *, wanted: str = "", fallback_n_ctx: int = 4096, brain: BrainRoute | None = None
+    ) -> None:
+        """`wanted`: alias or GGUF path of the embedded model, empty to choose one for this machine.
+
+        `brain`: all calls go there; no server is looked for, and none is started.
+        """
         self._env = env
         self._wanted = wanted
         self._fallback_n_ctx = fallback_n_ctx
-        self._roles: ModelRoles | None = None
+        self._roles: Models | None = brain
         self.embedded: EmbeddedModels | None = None
 
     @property
-    def roles(self) -> ModelRoles:
+    def roles(self) -> Models:
         """The model client."""
         assert self._roles is not None, "start() comes first"
         return self._roles
 
     async def start(self) -> None:
         """Find out what answers; begin to load the embedded model when it is wanted, without waiting for it."""
+        if self._roles is not None:
+            return
         if (self._wanted and not any_explicit(self._env)) or await embedded_wanted(self._env):
             self.embedded = EmbeddedModels(model_dir(self._env), self._wanted)
             self.embedded.begin()
@@ -87,7 +128,7 @@ class Backends:
             yield
 
     async def health(self) -> dict[str, str]:
-        """State per role: ok, loading, down, not_started …; within half a second, nothing is generated."""
+        """State per role: ok, loading, down, not_started …; within a second, nothing is generated."""
         if self.embedded is not None:
             state = self.embedded.state()
             return dict.fromkeys(ALIASES, state)

@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from coder_agent.api import create_router
-from coder_agent.backends import Backends
+from coder_agent.backends import Backends, backends_of
 from coder_agent.jobs import Jobs
 from coder_agent.metrics import MeteredSandbox, Metrics
 from coder_agent.settings import Settings
@@ -34,13 +34,17 @@ IDLE_LOOK_SEC = 1.0
 
 
 def create_app(settings: Settings, *, backends: Backends | None = None, sandbox: Sandbox | None = None) -> FastAPI:
-    """The service with its real parts; the last two are for tests that bring their own."""
+    """The service with its real parts; the last two are for tests that bring their own.
+
+    Raises:
+        ConfigurationError, ModelsError: a setting is wrong.
+    """
     if not settings.is_loopback and not settings.kitty_service_token:
         raise ConfigurationError(
             f"KITTY_BIND={settings.kitty_bind} can be reached from other machines: set KITTY_SERVICE_TOKEN as well."
         )
     metrics = Metrics()
-    models = backends or Backends(environment(), wanted=settings.kitty_model, fallback_n_ctx=settings.llamacpp_n_ctx)
+    models = backends or backends_of(settings, environment())
     own = BubblewrapSandbox(python=settings.sandbox_py_path or None, tier=settings.sandbox_tier)
     isolated = MeteredSandbox(sandbox or own, metrics)
     jobs = Jobs(models, isolated, settings, metrics)

@@ -18,7 +18,7 @@ class Settings(KittySettings):
     kitty_allowed_hosts: str = ""
     """Comma-separated Host names served besides loopback, such as `coder-agent`."""
     kitty_service_token: str | None = None
-    """Wanted as `Authorization: Bearer …` when set."""
+    """Wanted as `Authorization: Bearer …` when set, and sent to the brain (unset: the file `service-token` is)."""
     kitty_idle_stop_sec: float | None = Field(default=None, gt=0)
     """Stop by itself after so many seconds without a request; unset: never."""
     kitty_model: str = ""
@@ -36,8 +36,10 @@ class Settings(KittySettings):
         default=20, ge=1, le=300, validation_alias=AliasChoices("CODER_TEST_TIMEOUT_SEC", "CODER_TIMEOUT_SECONDS")
     )
     """Seconds one sandbox run may take; of that, a single example at most 2."""
-    coder_llm_route: Literal["direct"] = "direct"
-    """How model calls travel: `direct` to the model servers."""
+    coder_llm_route: Literal["direct", "brain"] = "direct"
+    """How model calls travel: `direct` to the model servers, or by the `brain`; then no embedded model is started."""
+    brain_base: str = "http://127.0.0.1:8000"
+    """Where the brain is; asked only with `CODER_LLM_ROUTE=brain`."""
     coder_summary: Literal["template", "model"] = "template"
     """Who writes the summary."""
 

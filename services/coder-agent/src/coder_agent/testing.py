@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from coder_agent.backends import Backends
+from coder_agent.backends import backends_of
 from coder_agent.main import create_app
 from coder_agent.settings import Settings
 from kitty_core.serving import listening
@@ -19,6 +19,8 @@ class RunningAgent:
     """Where it listens."""
 
     base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The service token, where it wants one."""
 
     def generate(self, request: str, **fields: Any) -> httpx.Response:
         """POST /api/coding/generate."""
@@ -26,7 +28,8 @@ class RunningAgent:
 
     def post(self, path: str, body: Any) -> httpx.Response:
         """POST any JSON body."""
-        return httpx.post(f"{self.base_url}{path}", json=body, timeout=120, trust_env=False)
+        headers = dict(self.headers)
+        return httpx.post(f"{self.base_url}{path}", json=body, headers=headers, timeout=120, trust_env=False)
 
     def get(self, path: str) -> httpx.Response:
         """GET a path."""
@@ -45,8 +48,9 @@ def running_agent(
         env: more of what the backends read, such as `LLAMACPP_CODER_API_KEY`.
         settings: fields of `Settings`.
     """
-    backends = Backends({"LLAMACPP_F16_BASE": model_url, "LLAMACPP_Q4_BASE": model_url, **(env or {})})
+    servers = {"LLAMACPP_F16_BASE": model_url, "LLAMACPP_Q4_BASE": model_url, **(env or {})}
     own = Settings(_env_file=None, **{"coder_evidence_dir": "off", "coder_conversations_dir": "off", **settings})
-    app = create_app(own, backends=backends, sandbox=sandbox)
-    with listening(app) as base_url:
-        yield RunningAgent(base_url)
+    token = own.kitty_service_token
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    with listening(create_app(own, backends=backends_of(own, servers), sandbox=sandbox)) as base_url:
+        yield RunningAgent(base_url, headers)

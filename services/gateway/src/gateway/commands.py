@@ -1,7 +1,7 @@
 """The broker's commands: `broker.run` is as dangerous as the command it names, and takes what that one takes.
 
-Asked of the broker itself (`GET /commands`, within two seconds) and kept for a few seconds. While the broker is away no
-class is known, and a call counts as the tool's own class, which is high; no commands are listed then.
+Asked of the broker itself (`GET /commands`) and kept for a few seconds. While the broker is away no class is known, and
+a call counts as the tool's own class, which is high; no commands are listed then.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from kitty_core.tools import HAZARD_CLASSES, HazardClass
 
 log = structlog.get_logger()
 KEPT_SEC = 5.0
-WITHIN_SEC = 2.0
+TOLD_WITHIN_SEC = 3.0
+"""A broker that takes longer to name its commands counts as away."""
 ASKER = Caller("service", "user", "model")
 
 
@@ -76,7 +77,7 @@ class BrokerCommands:
         url = f"{self._upstreams.bases['broker']}/commands"
         try:
             headers = self._upstreams.headers_for(ASKER, request_id, {})
-            async with asyncio.timeout(WITHIN_SEC), self._upstreams.open("GET", url, headers) as response:
+            async with asyncio.timeout(TOLD_WITHIN_SEC), self._upstreams.open("GET", url, headers) as response:
                 await response.aread()
                 if response.status_code != httpx.codes.OK:
                     raise ServiceIsDown(f"The broker answered {response.status_code} to GET /commands.")

@@ -26,13 +26,13 @@ from gateway.errors import (
     ToolIsBlocked,
     UnknownTool,
 )
-from gateway.facts import Facts, facts_of
 from gateway.passage import Passage
 from gateway.proxy import Upstreams, passed_on
-from gateway.recorder import Recorder, Row
 from gateway.settings import Settings
 from gateway.wish import Wish, check, completed, conversation_of, seconds_of
 from kitty_core.audit import arguments_sha256
+from kitty_core.audit.facts import Facts, facts_of
+from kitty_core.audit.recorder import Recorder, Row
 from kitty_core.errors import KittyError
 from kitty_core.hazard import Call, Decision, judge
 from kitty_core.leaving import CallerIsGone, Gone, unless_gone

@@ -1,11 +1,13 @@
-"""Looks at server-sent events while they pass: which job it is, and how it ended. Pure; delays nothing."""
+"""Looks at server-sent events while they pass: which job it is, and how it ended. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway.facts import Facts, facts_of
+from kitty_core.audit.facts import Facts, facts_of
+from kitty_core.wire import to_json
 
+EVENTS = "text/event-stream"
 LONGEST_FRAME = 8 * 1024 * 1024
 """A longer one is passed on without being looked at."""
 TELLING = ("started", "complete", "error")
@@ -78,3 +80,36 @@ class FrameWatch:
             self._job_id = event["jobId"]
         elif kind in ("complete", "error"):
             self._last = event
+
+
+async def edited(
+    chunks: AsyncIterator[bytes], mark: bytes, edit: Callable[[dict[str, Any]], Awaitable[None]]
+) -> AsyncIterator[bytes]:
+    """`chunks` frame by frame; the event of a frame that holds `mark` is given to `edit`, which may change it.
+
+    Frames end with an empty line, without carriage returns, as the house writes them. One that is no event, or longer
+    than LONGEST_FRAME, is passed on as it is.
+    """
+    rest = b""
+    async for chunk in chunks:
+        *frames, rest = (rest + chunk).split(b"\n\n")
+        for frame in frames:
+            yield await _edited(frame, mark, edit) + b"\n\n"
+        if len(rest) > LONGEST_FRAME:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
+async def _edited(frame: bytes, mark: bytes, edit: Callable[[dict[str, Any]], Awaitable[None]]) -> bytes:
+    if mark not in frame or not frame.startswith(b"data:"):
+        return frame
+    try:
+        event = json.loads(frame.removeprefix(b"data:"))
+    except (ValueError, RecursionError):
+        return frame
+    if not isinstance(event, dict):
+        return frame
+    await edit(event)
+    return f"data: {to_json(event)}".encode()

@@ -28,13 +28,15 @@ from gateway.gatekeeper import Gatekeeper
 from gateway.key_store import KeyStore
 from gateway.limits import Concurrency, RateLimit
 from gateway.metrics import Counting, Metrics
+from gateway.overrides import Overrides
 from gateway.proxy import Upstreams
-from gateway.recorder import Recorder
 from gateway.replies import Replies
 from gateway.routes import audit as audit_routes
 from gateway.routes import coding, confirmations, health, query, tools
+from gateway.routes.talk import Talk
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
+from kitty_core.audit.recorder import Recorder
 from kitty_core.confirmation import LEAST_KEY_BYTES, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.logs import configure_logs
@@ -75,7 +77,7 @@ def create_app(
     upstreams = Upstreams(settings, token)
     bases = {f"{name.upper().replace('-', '_')}_BASE": base for name, base in upstreams.bases.items()}
     live = LiveRegistry(Path(settings.tool_registry_path), {**env, **bases})
-    recorder = Recorder(trail, metrics, clock)
+    recorder = Recorder(trail, clock, metrics.count_decision)
     pending = Confirmations(engine, clock, settings.gateway_confirm_within_sec)
     commands = BrokerCommands(upstreams, time.monotonic)
     door = Door(live, upstreams, commands, pending, recorder, settings)
@@ -115,9 +117,11 @@ def create_app(
         )
     )
     app.include_router(coding.create_router(door))
-    app.include_router(tools.create_router(door, live, commands, settings.api_override_password))
+    overrides = Overrides()
+    app.include_router(tools.create_router(door, live, commands, overrides, settings.api_override_password))
     app.include_router(confirmations.create_router(replies))
-    app.include_router(query.create_router(upstreams, replies, settings.gateway_deadline_sec))
+    talk = Talk(upstreams, replies, overrides, settings.api_override_password, settings.gateway_deadline_sec)
+    app.include_router(query.create_router(talk))
     app.include_router(audit_routes.create_router(trail))
     app.include_router(health.create_router(door, live, upstreams, recorder, engine, trail, settings))
     app.state.live = live

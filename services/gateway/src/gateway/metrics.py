@@ -16,6 +16,10 @@ class Metrics:
         self.decisions = Counter("hazard_decisions_total", "Calls of tools by what was decided", ["decision"], **on)
         self.spool_rows = Gauge("audit_spool_rows", "Audit rows that wait for the database", **on)
 
+    def count_decision(self, decision: str) -> None:
+        """Counts one call of a tool by what was decided."""
+        self.decisions.labels(decision=decision).inc()
+
 
 class Counting:
     """Counts every answer by its route (the pattern, so that ids make no series of their own) and status."""

@@ -14,9 +14,9 @@ import httpx
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.facts import Facts
 from gateway.frames import FrameWatch
 from gateway.proxy import passed_on
+from kitty_core.audit.facts import Facts
 from kitty_core.leaving import CallerIsGone, frame_of, gone_from, unless_gone
 
 
@@ -27,14 +27,20 @@ class Passage:
         held: what has to be closed when it is over: the service's request.
         until: the loop's time at which it is broken off.
         on_end: told once, with what the row says.
+        pieces: what is passed on, where that is not the response's own bytes.
     """
 
     def __init__(
-        self, response: httpx.Response, held: AsyncExitStack, until: float, on_end: Callable[[Facts], Awaitable[None]]
+        self,
+        response: httpx.Response,
+        held: AsyncExitStack,
+        until: float,
+        on_end: Callable[[Facts], Awaitable[None]],
+        pieces: AsyncIterator[bytes] | None = None,
     ) -> None:
         self.status_code = response.status_code
         self.headers = passed_on(response.headers.multi_items())
-        self._response = response
+        self._pieces = response.aiter_raw() if pieces is None else pieces
         self._held = held
         self._until = until
         self._on_end = on_end
@@ -44,11 +50,10 @@ class Passage:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes as they come; where the service breaks off, one `error` event more: there is always an end."""
-        raw = self._response.aiter_raw()
         while True:
             try:
                 async with asyncio.timeout_at(self._until):
-                    chunk = await anext(raw)
+                    chunk = await anext(self._pieces)
             except StopAsyncIteration:
                 self._broken = "stream_broken"
                 break

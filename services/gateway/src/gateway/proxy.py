@@ -4,7 +4,8 @@ caller ──> gateway ──> Upstreams.open ──> service
    ^                        │ raw bytes, nothing collected, nothing unpacked
    └────────────────────────┘ and closed at once when the caller goes: that is what frees a model's slot
 
-The caller's own credentials never reach a service; the service token does.
+The caller's own credentials never reach a service. The service token does, where the service is one of the house; an
+address that only the tool registry names does not get it.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -60,8 +61,6 @@ class Upstreams:
         headers["Accept-Encoding"] = "identity"
         if caller.is_remote_read_only:
             headers["X-Remote-Mode"] = "read-only"
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
         return headers
 
     @asynccontextmanager
@@ -75,6 +74,9 @@ class Upstreams:
             ServiceIsTooSlow: it takes it and the client's own time-out strikes.
             ServiceAnsweredBadly: what it says is not HTTP, or it does not know the service token.
         """
+        is_ours = self.name_of(url) in self.bases
+        if is_ours and self._token:
+            headers = {**headers, "Authorization": f"Bearer {self._token}"}
         try:
             request = self._http.build_request(method, url, headers=headers, content=content, params=query or None)
             response = await self._http.send(request, stream=True)
@@ -85,6 +87,8 @@ class Upstreams:
                 raise ServiceAnsweredBadly(
                     f"{self.name_of(url)} at {_origin(url)} does not accept the gateway's service token. "
                     "KITTY_SERVICE_TOKEN has to be the same for both."
+                    if is_ours
+                    else f"{_origin(url)} wants a key of its own, and the gateway's token is not for it."
                 )
             yield response
         finally:

@@ -26,8 +26,8 @@ from gateway.errors import (
     UnknownConfirmation,
 )
 from gateway.passage import Passage
-from gateway.recorder import Recorder, Row
 from gateway.wish import Wish
+from kitty_core.audit.recorder import Recorder, Row
 from kitty_core.confirmation import Approval, approve, is_second_person, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.leaving import Gone
@@ -78,6 +78,26 @@ class Replies:
             self._confirmations.waiting, caller.user_id, also_dual=caller.role == "admin" and not caller.is_local
         )
 
+    async def meant_by(self, message: str, caller: Caller, conversation_id: str, request_id: str) -> PendingCall | None:
+        """The call of this person in this conversation that `message` answers; None: it is no answer.
+
+        A word that cancels is for the newest.
+
+        Raises:
+            ConfirmationIsRefused: the phrase fits more than one: a model may have asked for another one, unseen.
+        """
+        whose = (caller.user_id, conversation_id)
+        waiting = [call for call in await self.waiting(caller) if (call.user_id, call.conversation_id) == whose]
+        fitting = [call for call in waiting if read_reply(message, call.phrase) != "neither"]
+        if len(fitting) > 1 and read_reply(message, fitting[-1].phrase) == "confirm":
+            row = self._row(fitting[-1], caller.user_id, request_id)
+            row.decision = "denied"
+            await row.end(error="ambiguous")
+            names = ", ".join(f"{call.id} ({call.tool})" for call in fitting)
+            raise ConfirmationIsRefused(f"{len(fitting)} calls wait here for that phrase: {names}. Nothing was run; "
+                                        "confirm one in the page or with `kitty-cli confirm ID`.")  # fmt: skip
+        return fitting[-1] if fitting else None
+
     async def expire_overdue(self) -> None:
         """Ends what was not confirmed in time, with a row for each."""
         for call in await asyncio.to_thread(self._confirmations.expire):
@@ -121,6 +141,8 @@ class Replies:
         call, row = await self._found(reply, also_dual=True)
         try:
             _check_human(reply.caller)
+            if reply.caller.is_local:  # whoever needs no key may be the one who asked
+                raise ConfirmationIsRefused("A second person approves with a key of their own; nothing was approved.")
             self._check_time(call)
             if not call.dual_confirm:
                 raise ConfirmationIsRefused(f"{call.tool} needs no second person.")

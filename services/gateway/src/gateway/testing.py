@@ -57,6 +57,8 @@ class Reply:
     """The connection is broken after the frames."""
     content: bytes | None = None
     """Raw bytes instead of `body`."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside a `body`."""
 
 
 class ScriptedService:
@@ -96,7 +98,7 @@ class ScriptedService:
             return StreamingResponse(self._frames(reply, request), media_type="text/event-stream")
         if reply.content is not None:
             return Response(reply.content, reply.status, media_type="text/plain")
-        return JSONResponse(reply.body, reply.status)
+        return JSONResponse(reply.body, reply.status, dict(reply.headers))
 
     async def _frames(self, reply: Reply, request: Request) -> Any:
         try:

@@ -50,12 +50,12 @@ def check(wish: Wish, tool: Tool) -> None:
 
 
 def completed(wish: Wish, *, is_ours: bool) -> dict[str, Any]:
-    """The arguments as they are sent: a service of the house is also told for whom, where they do not say."""
+    """The arguments as they are sent: a service of the house is also told for whom, in one spelling."""
     arguments = dict(wish.arguments)
     if is_ours:
-        told = {"user_id": wish.caller.user_id, "conversation_id": wish.conversation_id}
-        fields = {"user_id": USER_FIELDS, "conversation_id": CONVERSATION_FIELDS}
-        arguments |= {key: value for key, value in told.items() if value and not named_in(arguments, fields[key])}
+        for fields, told in ((USER_FIELDS, wish.caller.user_id), (CONVERSATION_FIELDS, wish.conversation_id)):
+            if value := named_in(arguments, fields) or told:
+                arguments = {key: said for key, said in arguments.items() if key not in fields} | {fields[0]: value}
     return arguments
 
 

@@ -1,11 +1,12 @@
 """The audit trail in a database.
 
 append: lock the head ─> is the row there? ─> chain the new row to the head ─> insert it, move the head ─> commit
-                                                                                     ─> move the head file
+                                                                 ─> soon after: move the head file
 
 The lock makes one writer of many threads, processes and machines; on SQLite it is the file's, on PostgreSQL the head
 row's. Should it fail, the database refuses a second row with the same `prev_hash`. The head file moves only where it
-agrees with the chain: what it knows of a tail that was cut off is never written over.
+agrees with the chain: what it knows of a tail that was cut off is never written over. It moves in a thread of its own,
+for many rows at once where they come fast: it has to be on disk, and nobody has to wait for that.
 """
 
 import threading
@@ -19,7 +20,7 @@ from sqlalchemy import Connection, Engine, exists, or_, select, update
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from kitty_core.audit.chain import EMPTY, Head, Verification, chained, head_mac, is_own, key_id, prompt_mac
-from kitty_core.audit.head_file import HeadFile
+from kitty_core.audit.head_file import Follower, HeadFile
 from kitty_core.audit.port import AuditHeadRefused, AuditRowRefused, AuditUnavailable
 from kitty_core.audit.records import Entry, Invocation, in_utc, storable
 from kitty_core.audit.table import MIGRATIONS, OWNER, as_entry, audit_head, invocation_prompts, tool_invocations
@@ -38,6 +39,7 @@ class SqlAuditLog:
         self._engine = engine
         self._key = key
         self._file = HeadFile(head_file, key)
+        self._follower = Follower(self._file)
         self._store_prompts = store_prompts
         self._ready = False
         self._first = threading.Lock()
@@ -79,7 +81,9 @@ class SqlAuditLog:
             if prompt is not None and self._store_prompts:
                 self._keep(connection, invocation.id, storable(prompt))
         if agrees:
-            self._advance(after)
+            self._follower.follow(after)
+        if before == EMPTY:  # a chain without a file would look as if somebody had removed it
+            self.settle()
 
     def entries(
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
@@ -104,6 +108,7 @@ class SqlAuditLog:
 
     def verify(self) -> Verification:
         """Reads the whole chain, its head and its head file. Raises: AuditUnavailable."""
+        self.settle()
         # The file first: whatever it names was committed before, so the view of the database has to show it.
         seen: Head | Exception | None
         try:
@@ -113,8 +118,13 @@ class SqlAuditLog:
         with _translated(), reading(self._engine) as connection:
             return verify(connection, self._key, seen)
 
+    def settle(self) -> None:
+        """Returns when the head file has followed the rows of this log."""
+        self._follower.settle()
+
     def close(self) -> None:
-        """Closes the connections of the engine."""
+        """Closes the connections of the engine, once the head file has been moved."""
+        self.settle()
         self._engine.dispose()
 
     def _locked_head(self, connection: Connection) -> Head:
@@ -155,12 +165,6 @@ class SqlAuditLog:
             log.error("audit_rows_are_missing", seen=seen.count, found=before.count)
             return False
         return True
-
-    def _advance(self, head: Head) -> None:
-        try:
-            self._file.advance(head)
-        except (OSError, ValueError) as error:  # the row is written; `verify` tells a file that lags
-            log.error("audit_head_file_lags", file=str(self._file.path), reason=str(error))
 
 
 def _is_there(connection: Connection, invocation: Invocation) -> bool:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from gateway.auth import Caller
@@ -13,6 +13,7 @@ from gateway.gatekeeper import caller_of
 from gateway.replies import Replies, Reply
 from gateway.routes.documents import CALL_RESPONSES, CONFIRMATION_PROBLEMS, PROBLEMS
 from gateway.routes.shapes import pending_shape, wrapped_answer
+from gateway.wish import CONVERSATION_FIELDS
 from kitty_core.confirmation import Approval
 from kitty_core.leaving import gone_from
 
@@ -43,8 +44,8 @@ class ReplyBody(BaseModel):
 
     message: Annotated[str, Field(max_length=2000)]
     """The phrase as a whole confirms; cancel, abort, no or stop cancels; all else changes nothing."""
-    conversation_id: Short | None = None
-    """That of the call (`GET /api/confirmations` shows it); none where it has none."""
+    conversation_id: Short | None = Field(None, validation_alias=AliasChoices(*CONVERSATION_FIELDS))
+    """That of the call (`GET /api/confirmations` shows it); none where it has none. `conversationId` too."""
     approval: SignedApproval | None = None
     """Of the second person, for a tool that needs two."""
 
@@ -100,6 +101,7 @@ def _detailed(call: PendingCall, caller: Caller) -> dict[str, Any]:
         **pending_shape(call, caller),
         "arguments": dict(call.arguments),
         "userId": call.user_id,
+        "isYours": call.user_id == caller.user_id,
         "dualConfirm": call.dual_confirm,
         "createdAt": created_at.isoformat(),
     }

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from gateway.door import Door
 from gateway.proxy import Upstreams
-from gateway.recorder import Recorder
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog
+from kitty_core.audit.recorder import Recorder
 from kitty_core.database import reading
 from kitty_core.errors import ConfigurationError
 from kitty_core.registry import LiveRegistry

@@ -18,6 +18,8 @@ from kitty_core.errors import BadRequest
 from kitty_core.wire import JsonResponse
 
 PROBLEM = "application/problem+json"
+STILL_TRUE = frozenset({b"retry-after"})
+"""Of a service's headers those that also hold for its answer once it is wrapped."""
 WHERE_TO_CONFIRM = "confirm in the page or with `kitty-cli confirm {id}`"
 
 
@@ -66,7 +68,9 @@ def wrapped_answer(outcome: Waiting | Done | Passage | Cancelled, caller: Caller
     assert isinstance(outcome, Done)
     facts = {"tool": outcome.tool, "decision": outcome.decision}
     if outcome.status_code >= 400:
-        return JsonResponse({**_problem(outcome), **facts}, outcome.status_code, media_type=PROBLEM)
+        response = JsonResponse({**_problem(outcome), **facts}, outcome.status_code, media_type=PROBLEM)
+        response.raw_headers += [pair for pair in outcome.headers if pair[0] in STILL_TRUE]
+        return response
     return JsonResponse({**facts, "status": outcome.facts.status, "result": outcome.body})
 
 

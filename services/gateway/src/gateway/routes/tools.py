@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from gateway.auth import Caller
@@ -11,9 +11,10 @@ from gateway.commands import BrokerCommands
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.offers import digest_of, for_model, for_person
+from gateway.overrides import Overrides
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
 from gateway.routes.shapes import wrapped_answer
-from gateway.wish import Wish
+from gateway.wish import CONVERSATION_FIELDS, Wish
 from kitty_core.hazard import find_override
 from kitty_core.leaving import gone_from
 from kitty_core.registry import LiveRegistry
@@ -28,7 +29,10 @@ class ToolCall(BaseModel):
 
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Checked against the tool's schema."""
-    conversation_id: Annotated[str, Field(max_length=200)] | None = None
+    conversation_id: Annotated[str, Field(max_length=200)] | None = Field(
+        None, validation_alias=AliasChoices(*CONVERSATION_FIELDS)
+    )
+    """`conversationId` too."""
     message: str | None = None
     """The person's own words of now: the override word counts only here. Never kept."""
 
@@ -41,7 +45,9 @@ class ToolList(BaseModel):
     """Changes when what models see or what decides about a call does."""
 
 
-def create_router(door: Door, live: LiveRegistry, commands: BrokerCommands, override_word: str) -> APIRouter:
+def create_router(
+    door: Door, live: LiveRegistry, commands: BrokerCommands, overrides: Overrides, override_word: str
+) -> APIRouter:
     """The two routes."""
     router = APIRouter()
 
@@ -71,8 +77,14 @@ def create_router(door: Door, live: LiveRegistry, commands: BrokerCommands, over
             caller=caller,
             request_id=request.scope["request_id"],
             conversation_id=body.conversation_id,
-            override_given=caller.surface == "human" and find_override(body.message or "", override_word)[0],
+            override_given=_override_given(name, body, caller, request.scope["request_id"]),
         )
         return wrapped_answer(await door.invoke(wish, gone_from(request.receive)), caller)
+
+    def _override_given(name: str, body: ToolCall, caller: Caller, request_id: str) -> bool:
+        if caller.surface == "human":
+            return find_override(body.message or "", override_word)[0]
+        tool = live.current.find(name)  # a call that needs none uses none up
+        return tool is not None and tool.requires_override and overrides.take(request_id, caller.user_id)
 
     return router

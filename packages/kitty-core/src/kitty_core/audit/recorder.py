@@ -14,21 +14,27 @@ from typing import Any
 
 import structlog
 
-from gateway.facts import Facts
-from gateway.metrics import Metrics
-from kitty_core.audit import AuditLog, AuditSpoolFailed, Decision, Invocation, Status
+from kitty_core.audit.facts import Facts
+from kitty_core.audit.port import AuditLog, AuditSpoolFailed
+from kitty_core.audit.records import Decision, Invocation, Status
 from kitty_core.errors import KittyError
 
 log = structlog.get_logger()
 
 
 class Recorder:
-    """Writes rows, and counts what was decided."""
+    """Writes rows, and tells what was decided."""
 
-    def __init__(self, audit: AuditLog, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        audit: AuditLog,
+        clock: Callable[[], float] = time.time,
+        on_decision: Callable[[Decision], None] = lambda decision: None,
+    ) -> None:
+        """`clock`: seconds since the epoch; `on_decision` is told that of each row."""
         self._audit = audit
-        self._metrics = metrics
         self._clock = clock
+        self._on_decision = on_decision
         self._writing: set[asyncio.Task[None]] = set()
         self.rows_lost = 0
         """Rows that neither the database nor the disk took."""
@@ -59,7 +65,7 @@ class Recorder:
 
     async def write(self, invocation: Invocation, prompt: str | None) -> None:
         """Hands the row to the audit trail; returns when it is there (or spooled)."""
-        self._metrics.decisions.labels(decision=invocation.decision).inc()
+        self._on_decision(invocation.decision)
         task = asyncio.create_task(asyncio.to_thread(self._append, invocation, prompt))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)

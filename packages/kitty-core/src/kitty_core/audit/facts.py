@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kitty_core.audit import Status
+from kitty_core.audit.records import Status
 
 MOST_OF_A_WORD = 200
 

@@ -1,0 +1,79 @@
+"""The shapes of the answers, for the API's document."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from coder_agent.state import Verdict
+
+
+class Usage(BaseModel):
+    """What the job cost; `seconds` by step."""
+
+    prefill_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    calls: int
+    total_seconds: float
+    seconds: dict[str, float]
+
+
+class CodingResponse(BaseModel):
+    """Code, its tests and what was proven. Several names of one thing serve several kinds of clients."""
+
+    code: str
+    tests: str
+    test_code: str
+    passed: bool
+    """`verdict` is `verified`; so are the next two."""
+    tests_passed: bool
+    success: bool
+    final_answer: str
+    """Markdown, as `summary`."""
+    summary: str
+    plan: str | None
+    run_stdout: str
+    run_stderr: str
+    test_output: str
+    refinement_count: int
+    error: str | None
+    job_id: str
+    request_id: str | None
+    conversation_id: str | None
+    verdict: Verdict
+    evidence: dict[str, Any]
+    """What was run: the caller's tests, examples, generated tests, agreement, mutation score."""
+    confidence: float
+    verdict_strength: str
+    code_sha256: str | None
+    """Of exactly the code that was judged."""
+    usage: Usage
+    model: str | None
+    model_sha256: str | None
+    module: str
+    tier: str
+    sandbox_tier: str
+
+
+class SandboxHealth(BaseModel):
+    """Whether code can be run, and if not, why and what helps."""
+
+    enabled: bool
+    available: bool
+    sandbox_tier: str
+    python: str
+    reason: str
+    fix: str
+    warnings: list[str]
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    service: Literal["coder-agent"]
+    status: Literal["ok", "degraded", "error"]
+    llm_servers: dict[str, str]
+    sandbox: SandboxHealth
+    embedded_model: str | None
+    jobs_running: int
+    jobs_queued: int

@@ -1,6 +1,7 @@
 """What is started: a model server and a coder-agent, for as long as they are needed and no longer."""
 
 import json
+import subprocess
 import sys
 
 import psutil
@@ -75,13 +76,17 @@ def test_the_whole_chain_with_the_real_coder_agent_and_a_scripted_model(evals):
     evals.tasks.write_text(json.dumps(row) + "\n")
     with ScriptedModel("def add(a, b):\n    return a + b\n```\n").threaded() as model:
         words = [str(evals.tasks), "--model", model.base_url, "--compare", "raw", "--tier", "fast"]
-        done = evals.run(*words, "--out", str(evals.out))
+        keys = {"KITTY_SERVICE_TOKEN": "inner" * 9, "KITTY_API_KEY": "outer"}
+        done = evals.run(*words, "--out", str(evals.out), **keys)
     assert done.returncode == 0, done.stderr
     raw, tier = evals.records()
     assert (raw.right, raw.usage.calls, raw.usage.completion_tokens > 0) == (True, 1, True)
     assert (tier.right, tier.verdict, tier.tier, tier.evidence["examples"]) == (True, "verified", "fast", 1)
     assert tier.usage.paid_tokens > 0
     assert evals.report()["differences"][0]["points"] == 0.0
+    listed = [sys.executable, "-m", "kitty_cli.main", "audit", "list", "--json"]
+    audit = json.loads(subprocess.run(listed, env=evals.env, capture_output=True, check=True, timeout=60).stdout)
+    assert [(row["job_id"], row["user_id"]) for row in audit["entries"]] == [(tier.job_id, "local")]
     (kept,) = (evals.out / "evidence").glob("*.json")
     evidence = json.loads(kept.read_text())
     assert (kept.stem, evidence["task"], evidence["right"]) == (tier.job_id, "t/add", {"0": True})

@@ -26,7 +26,9 @@ from broker.settings import Settings as BrokerSettings
 from coder_agent.backends import Backends
 from coder_agent.settings import Settings as CoderSettings
 from gateway.testing import Reply, make_gateway, running_service
+from kitty_core.audit import SpooledAuditLog
 from kitty_core.serving import listening
+from kitty_core.testing import MemoryAuditLog
 from kitty_llm.testing import ScriptedModel
 from kitty_sandbox import Cell
 from kitty_sandbox.testing import ScriptedSandbox, every, make_result
@@ -139,9 +141,16 @@ def the_coder_agent(folder: Path) -> Iterator[Service]:
             _env_file=None, kitty_service_token=TOKEN, coder_evidence_dir="off", coder_conversations_dir="off"
         )
         backends = Backends({"LLAMACPP_F16_BASE": model.base_url})
-        app = coder_agent.main.create_app(settings, backends=backends, sandbox=sandbox)
+        rows = MemoryAuditLog()
+        app = coder_agent.main.create_app(
+            settings,
+            backends=backends,
+            sandbox=sandbox,
+            open_trail=lambda: SpooledAuditLog(rows, folder / "spool"),
+        )
+        body = {"request": REQUEST, "tier": "fast"}
         with listening(app) as base_url:
-            yield Service(app, base_url, {"request": REQUEST, "tier": "fast"}, lambda: [*model.generations])
+            yield Service(app, base_url, body, lambda: [*model.generations, *rows.rows])
 
 
 STARTS = dict(zip(SERVICES, (the_gateway, the_brain, the_broker, the_coder_agent), strict=True))

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from broker.api import ExecRequest
 from coder_agent.api import CodingRequest
+from coder_agent.direct import HAZARD_CLASS, TOOL
 from kitty_core.hazard import Call, judge
 from kitty_core.registry import load_registry
 from kitty_core.registry.entry import KEYS, SAFETY
@@ -40,6 +41,10 @@ def test_coding_generate_takes_exactly_what_the_coder_agent_takes(registry):
     assert set(ours["properties"]) == set(theirs["properties"])
     for name, wanted in theirs["properties"].items():
         assert shape(ours["properties"][name]) == shape(wanted), name
+
+
+def test_a_row_of_the_coder_agent_names_the_tool_and_its_class_as_the_registry_does(registry):
+    assert registry.find(TOOL).hazard_class == HAZARD_CLASS
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -44,8 +45,10 @@ def kitty(tmp_path_factory):
             options = {"cwd": folder, "env": env, "capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
             return subprocess.run(command, timeout=WITHIN_SEC, check=False, **options)
 
+        run.coder_agent = f"http://127.0.0.1:{env['CODER_PORT']}"
+        run.folder = folder
         run.state = folder / "XDG_STATE_HOME" / "kitty"
-        began = run("up")
+        began = run("up", "--workspace", str(folder))
         assert began.returncode == 0, began.stderr
         yield run
         ended = run("down")
@@ -72,6 +75,26 @@ def test_what_is_said_becomes_code_through_the_one_door(kitty):
 
 
 @pytest.mark.timeout(WITHIN_SEC)
+def test_code_that_does_not_meet_its_example_is_no_success_when_it_was_said(kitty):
+    wrong = "/agent on. Call coding.generate to implement: add(a, b), the sum. add(1, 2) == 4 and add(0, 5) == 6"
+    done = kitty("say", wrong)
+    assert done.returncode == 1, done.stderr
+    assert "verdict: tests_failed" in done.stderr
+    assert "def add(a, b)" in done.stdout
+
+
+@pytest.mark.timeout(WITHIN_SEC)
+def test_of_a_tool_that_does_not_exist_nothing_is_run(kitty):
+    before = kitty("audit", "list", "--json").stdout
+    unknown = "/agent on. Call coding.tset to implement: write a Python function add(a, b). add(1, 2) == 3"
+    done = kitty("say", unknown, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["routing"]["metadata"]["tools_used"] == []
+    assert "coding.tset" in str(answer["routing"]["metadata"]["agent_steps"])
+    assert json.loads(kitty("audit", "list", "--json").stdout)["entries"] == json.loads(before)["entries"]
+
+
+@pytest.mark.timeout(WITHIN_SEC)
 def test_code_goes_through_the_gateway_and_leaves_its_row(kitty):
     done = kitty("code", "Write add(a, b). add(1, 2) == 3 and add(0, 5) == 5", "--json")
     answer = json.loads(done.stdout)
@@ -82,12 +105,25 @@ def test_code_goes_through_the_gateway_and_leaves_its_row(kitty):
 
 
 @pytest.mark.timeout(WITHIN_SEC)
+def test_the_coder_agent_asked_directly_answers_and_leaves_its_row(kitty):
+    url, body = f"{kitty.coder_agent}/api/coding/generate", {"request": "Write add(a, b). add(1, 2) == 3"}
+    answer = httpx.post(url, json=body, timeout=120, trust_env=False)
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "verified")
+    row = json.loads(kitty("audit", "list", "--json", "--limit", "1").stdout)["entries"][0]
+    assert (row["job_id"], row["user_id"], row["status"]) == (answer.json()["job_id"], "local", "ok")
+    assert kitty("audit", "verify").returncode == 0
+    wrong = httpx.post(url, json=body, headers={"authorization": "Bearer wrong"}, timeout=60, trust_env=False)
+    assert wrong.status_code == 401
+
+
+@pytest.mark.timeout(WITHIN_SEC)
 def test_every_program_answers_and_is_shown(kitty):
     stack = json.loads(kitty("status", "--json").stdout)["stack"]
     assert {program["name"]: program["health"]["status"] for program in stack["programs"]} == dict.fromkeys(
         ("broker", "coder-agent", "brain", "gateway"), "ok"
     )
     assert "coding.generate" in kitty("tools").stdout
+    assert f"Workspace of the broker: {kitty.folder}" in kitty("status").stdout
 
 
 @pytest.mark.timeout(WITHIN_SEC)

@@ -1,10 +1,13 @@
 """The real command line as a subprocess, in folders of its own, against real servers on loopback."""
 
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,6 +90,40 @@ class CommandLine:
         return [line.split(" ") for line in self.starts.read_text().splitlines()] if self.starts.exists() else []
 
 
+class Terminal:
+    """A command on a terminal of its own: what it shows, and keys that are pressed once `after` is shown."""
+
+    def __init__(self, cli: CommandLine, *words: str, **more: str) -> None:
+        self._ours, theirs = pty.openpty()
+        env = cli.env | {"PROMPT_TOOLKIT_NO_CPR": "1"} | more
+        self._process = subprocess.Popen(
+            cli.command(*words), stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+        )
+        os.close(theirs)
+        self._watch = threading.Timer(25, self._process.kill)
+        self._watch.start()
+        self.shown = ""
+
+    def press(self, keys: str, after: str) -> None:
+        while not re.search(after, self.shown, re.DOTALL):
+            self.shown += os.read(self._ours, 65536).decode(errors="replace")
+        self.shown = ""
+        os.write(self._ours, keys.encode())
+
+    def kill(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        try:
+            while part := os.read(self._ours, 65536):
+                self.shown += part.decode(errors="replace")
+        except OSError:  # so a terminal ends whose program has
+            os.close(self._ours)
+        status = self._process.wait(20)
+        self._watch.cancel()
+        return status
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -118,6 +155,12 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
             os.kill(int(pid), signal.SIGKILL)
         except ProcessLookupError:
             continue  # it ended, as it should
+
+
+@pytest.fixture
+def terminal(cli: CommandLine) -> Callable[..., Terminal]:
+    """Runs the command line on a terminal."""
+    return lambda *words, **env: Terminal(cli, *words, **env)
 
 
 @pytest.fixture

@@ -77,6 +77,14 @@ def test_a_direct_service_gets_the_service_token_and_a_gateway_does_not():
     assert named_service(None, {"KITTY_API_BASE": ""}) is None
 
 
+@pytest.mark.parametrize(("access", "sent"), [("open", None), ("token", "Bearer inner"), (None, "Bearer inner")])
+def test_a_coder_agent_on_the_open_loopback_gets_no_token(cli, scripted, access, sent):
+    health = {"status": "ok", "service": "coder-agent", "jobs_running": 0, "access": access}
+    agent = scripted(finished_job(), health=health)
+    cli.run("code", "add", CODER_AGENT_BASE=agent.base_url, KITTY_SERVICE_TOKEN="inner", KITTY_API_KEY="outer")
+    assert agent.requests[-1].headers.get("authorization") == sent
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [

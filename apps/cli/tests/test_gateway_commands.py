@@ -31,13 +31,18 @@ class Scripted(ThreadingHTTPServer):
     """Answers as a gateway does; what was said to it is in `said`."""
 
     said: list[tuple[str, str | None, dict[str, str]]]
+    tools: object
+    calls: object
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Scripted
 
     def do_GET(self) -> None:
-        listed = {"/api/tools": {"tools": [TOOL]}, "/api/confirmations": {"confirmations": [CALL]}}
+        listed = {
+            "/api/tools": {"tools": self.server.tools},
+            "/api/confirmations": {"confirmations": self.server.calls},
+        }
         self._answer(200, listed[self.path])
 
     def do_POST(self) -> None:
@@ -47,6 +52,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(410, {"code": "confirmation_expired", "detail": "Too late."})
         elif body["message"] == CALL["confirmationPhrase"]:
             self._answer(200, {"decision": "confirmed", "status": "ok", "result": {"wiped": 1}})
+        elif body["message"].strip() == "fails":
+            self._answer(200, {"decision": "confirmed", "status": "failed", "result": {"said": "\u202ex"}})
         elif body["message"] == "no":
             self._answer(200, {"decision": "cancelled", "status": None, "result": None})
         else:
@@ -66,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def gateway() -> Iterator[Scripted]:
     server = Scripted(("127.0.0.1", 0), Handler)
-    server.said = []
+    server.said, server.tools, server.calls = [], [TOOL], [CALL]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -75,10 +82,16 @@ def gateway() -> Iterator[Scripted]:
     thread.join(10)
 
 
+def env_for(gateway: Scripted) -> dict[str, str]:
+    """A gateway on loopback is asked without the proxy, which here is none."""
+    base, proxy = f"http://127.0.0.1:{gateway.server_port}", "http://127.0.0.1:9"
+    return {"KITTY_API_BASE": base, "KITTY_API_KEY": "kitty_k", "HTTP_PROXY": proxy, "http_proxy": proxy}
+
+
 @pytest.fixture
 def ask(cli, gateway):
     def ask(*words):
-        return cli.run(*words, KITTY_API_BASE=f"http://127.0.0.1:{gateway.server_port}", KITTY_API_KEY="kitty_k")
+        return cli.run(*words, **env_for(gateway))
 
     return ask
 
@@ -89,6 +102,16 @@ def test_tools_says_what_there_is_and_what_needs_a_word(ask):
     assert "disk.wipe" in done.stdout
     assert "needs your word" in done.stdout
     assert json.loads(ask("tools", "--json").stdout)["tools"] == [TOOL]
+
+
+def test_a_tool_that_is_switched_off_says_so_and_no_list_is_no_fault_of_ours(ask, gateway):
+    gateway.tools = [TOOL | {"enabled": False}, TOOL | {"requires_confirmation": False}]
+    shown = ask("tools").stdout
+    assert [words in shown for words in ("switched off", "runs when called", "needs your word")] == [True, True, False]
+    gateway.tools = gateway.calls = None
+    for words in (("tools",), ("confirm",)):
+        done = ask(*words)
+        assert (done.returncode, "Traceback" in done.stderr, "sent no list" in done.stderr) == (6, False, True)
 
 
 def test_confirm_sends_the_message_with_the_calls_own_conversation(ask, gateway):
@@ -115,6 +138,31 @@ def test_confirm_without_a_message_shows_the_call_and_waits_for_no_input_that_is
     assert ID in ask("confirm").stdout
 
 
+def test_a_tool_that_failed_is_no_success_and_its_words_act_on_no_terminal(ask):
+    done = ask("confirm", ID, "fails")
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"said": "�x"})
+    answer = ask("confirm", ID, "fails", "--json")
+    assert (answer.returncode, json.loads(answer.stdout)["status"]) == (1, "failed")
+
+
+def test_what_waits_as_json_and_that_nothing_waits(ask, gateway):
+    assert json.loads(ask("confirm", "--json").stdout) == {"confirmations": [CALL]}
+    gateway.calls = []
+    done = ask("confirm")
+    assert (done.returncode, done.stdout, "Nothing waits" in done.stderr) == (0, "", True)
+
+
+def test_on_a_terminal_confirm_asks_and_an_end_of_input_says_nothing(terminal, gateway):
+    asked = terminal("confirm", ID, **env_for(gateway))
+    asked.press("\x04", after="> $")
+    assert (asked.end(), gateway.said) == (2, [])
+    assert "still waits" in asked.shown
+    asked = terminal("confirm", ID, **env_for(gateway))
+    asked.press("fails\n", after="> $")
+    assert asked.end() == 1
+    assert [body["message"] for _, _, body in gateway.said] == ["fails\n"]
+
+
 def test_refusals_have_their_exit_status(ask, cli):
     late = ask("confirm", ID, "late")
     assert (late.returncode, "Too late." in late.stderr) == (2, True)
@@ -131,3 +179,12 @@ def test_keys_is_the_gateways_own_command(cli):
     listed = cli.run("keys", "list", "--json")
     assert [key["user_id"] for key in json.loads(listed.stdout)] == ["ann"]
     assert made.stdout.strip() not in listed.stdout
+
+
+def test_a_key_without_a_user_is_that_of_who_is_logged_in(cli):
+    made = cli.run("keys", "create", "--role", "admin", "--json", LOGNAME="tom")
+    assert (made.returncode, json.loads(made.stdout)["user_id"]) == (0, "tom")
+    for name in ("Tom Thumb", "local"):
+        refused = cli.run("keys", "create", "--role", "admin", LOGNAME=name)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"--user: {name!r} is no name for a user" in refused.stderr

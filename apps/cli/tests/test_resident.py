@@ -52,7 +52,8 @@ def test_servers_that_are_named_and_do_not_answer_are_listed_within_5_seconds(cl
 
 def test_the_service_is_started_once_and_stays_for_the_next_command_until_stop(cli, model_server):
     (cli.folder / ".env").write_text("CODER_MAX_TOKENS=77\n")
-    first, second = cli.run("code", "add", KITTY_COMMAND="./kitty"), cli.run("code", "add")
+    there = {"CODER_EVIDENCE_DIR": "evidence", "KITTY_BIND": "0.0.0.0"}
+    first, second = cli.run("code", "add", KITTY_COMMAND="./kitty", **there), cli.run("code", "add", **there)
     assert (first.returncode, first.stdout) == (0, CODE)
     assert "Starting the coder-agent; it stays for the next command (`./kitty stop` ends it)." in first.stderr
     assert "Starting" not in second.stderr
@@ -62,6 +63,7 @@ def test_the_service_is_started_once_and_stays_for_the_next_command_until_stop(c
     assert pid in cli.run("status").stdout
     settings = psutil.Process(int(pid)).environ()
     assert (settings["KITTY_IDLE_STOP_SEC"], settings["CODER_MAX_TOKENS"]) == ("900", "77")
+    assert (settings["CODER_EVIDENCE_DIR"], settings["KITTY_BIND"]) == (str(cli.folder / "evidence"), "127.0.0.1")
     assert f"pid {pid}" in cli.run("stop").stdout
     assert not psutil.pid_exists(int(pid))
     assert "Nothing" in cli.run("stop").stdout
@@ -77,6 +79,16 @@ def test_by_the_brain_no_model_is_looked_for_or_pulled_and_no_address_is_taken(c
     assert cli.run("code", "add", BRAIN_BASE="http://127.0.0.1:7", **by_brain).returncode == 0
     (_, _, model), (_, _, other) = cli.started()
     assert (model, other) == ("", "")
+
+
+def test_one_relative_path_means_two_things_in_two_folders(cli, model_server):
+    cli.run("code", "add", CODER_EVIDENCE_DIR="evidence", KITTY_IDLE_STOP_SEC="77")
+    (cli.folder / "other").mkdir()
+    cli.folder = cli.folder / "other"
+    assert cli.run("code", "add", CODER_EVIDENCE_DIR="evidence").returncode == 0
+    (_, first_port, _), (second, second_port, _) = cli.started()
+    assert first_port == second_port
+    assert psutil.Process(int(second)).environ()["CODER_EVIDENCE_DIR"] == str(cli.folder / "evidence")
 
 
 def test_two_commands_at_once_start_one_service(cli, model_server):

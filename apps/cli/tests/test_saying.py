@@ -1,12 +1,19 @@
 """`say` and `shell`, against a scripted gateway over real HTTP."""
 
 import json
+import signal
+import subprocess
 
 import pytest
+from prompt_toolkit.history import InMemoryHistory
 
+from kitty_cli.shell import _history
 from kitty_cli.testing import result
 
 CODE = "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
+
+
+WAITS_FOR_WORD = {"confirmations": [{"pendingId": "p1", "conversationId": "c1"}]}
 
 
 def answer(output="Hello.", data=None, steps=(), **more):
@@ -58,6 +65,7 @@ def gateway(scripted, cli):
     def start(events, **options):
         running = scripted(events, path="/api/query/stream", **options)
         cli.env["KITTY_API_BASE"] = running.base_url
+        cli.env["HTTP_PROXY"] = cli.env["http_proxy"] = "http://127.0.0.1:9"  # never used for the stack
         return running
 
     return start
@@ -70,6 +78,10 @@ def test_the_answer_is_on_stdout_and_the_steps_are_on_stderr(cli, gateway):
     assert "talk, answered by q4" in done.stderr
     assert asked.requests[0].body["prompt"] == "what is 2+2?"
     assert "useAgent" not in asked.requests[0].body
+    again = cli.run("say", "and 3+3?", "--quiet")
+    assert (again.stdout, again.stderr) == ("2 and 2 are 4.\n", "")
+    first, second = (request.body["conversationId"] for request in asked.requests)
+    assert first != second
 
 
 @pytest.mark.parametrize(
@@ -116,6 +128,45 @@ def test_where_code_was_to_be_written_and_the_tool_failed_the_reason_is_the_exit
 def test_a_tool_without_a_verdict_that_has_answered_is_an_answer(cli, gateway):
     gateway(answer("4 files", {"success": False, "exit_code": 1, "stdout": "", "status": "failed"}))
     assert cli.run("say", "what is here?").returncode == 0
+
+
+def test_who_may_not_see_the_phrase_still_has_the_answer_and_the_id(cli, gateway):
+    gateway(answer("broker.run waits.", **WAITS | {"confirmationPhrase": None}))
+    done = cli.run("say", "run the tests")
+    assert (done.returncode, done.stdout) == (1, "broker.run waits.\n")
+    assert "confirm p1" in done.stderr
+    assert "To run it" not in done.stderr
+
+
+def test_a_hint_can_be_copied_and_acts_on_no_terminal(cli, gateway):
+    waits = WAITS | {"pendingTool": "\x1b[2Jbroker.run", "confirmationPhrase": "go", "conversationId": "c 1; x"}
+    asked = gateway(answer("It waits.", **waits))
+    done = cli.run("say", "run the tests")
+    assert "say \"go\" --conversation 'c 1; x'" in done.stderr
+    assert "\x1b" not in done.stderr
+    assert [request.path for request in asked.requests] == ["/api/query/stream"]
+
+
+def test_patience_ends_with_the_timeout_and_an_answer_that_is_none_is_no_answer(cli, gateway):
+    gateway([], ending="hold")
+    done = cli.run("say", "x", "--timeout", "1")
+    assert (done.returncode, done.stdout) == (5, "")
+    gateway([{"type": "complete", "result": None}])
+    assert cli.run("say", "x").returncode == 6
+    gateway([{"type": "routing"}], ending="break")
+    assert cli.run("say", "x").returncode == 6
+
+
+def test_what_is_no_text_is_refused_and_a_terminal_without_a_letter_gets_its_number(cli, gateway):
+    asked = gateway(answer("größte ␛"), documents={"/api/confirmations": WAITS_FOR_WORD})
+    for words in (("say", "\udcff"), ("confirm", "p1", "\udcff")):
+        done = cli.run(*words)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    wrong = cli.run("say", "x", KITTY_API_KEY="schlüssel")
+    assert (wrong.returncode, "KITTY_API_KEY" in wrong.stderr, "Traceback" in wrong.stderr) == (3, True, False)
+    assert asked.requests == [] or {request.path for request in asked.requests} == {"/api/confirmations"}
+    done = cli.run("say", "x", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "gr\\xf6\\xdfte \\u241b\n")
 
 
 def test_a_call_that_waits_is_shown_with_the_phrase_and_is_no_success(cli, gateway):
@@ -257,3 +308,83 @@ def test_the_shell_lists_tools_and_models(cli, gateway):
     done = cli.run("shell", stdin=b"/tools\n/models\n")
     assert "coding.generate [low] (disabled): Writes." in done.stdout
     assert "kitty-q4, ok" in done.stdout
+
+
+def test_what_begins_with_a_slash_is_never_said(cli, gateway):
+    asked = gateway(answer("\x1b[2JHello."), documents={"/api/tools": {"items": []}})
+    lines = b"/nothing x\n/agent\n/agent maybe\n/models\n/tools\n/model\n/trace\n/confirm\n\n  \n/QUIT\nlost\n"
+    done = cli.run("shell", stdin=lines)
+    assert {request.path for request in asked.requests} == {"/api/routing/models", "/api/tools"}
+    assert "/agent maybe is not understood" in done.stdout
+    assert "sent no list of tools" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_command_before_a_text_holds_from_then_on_until_it_is_taken_back(cli, gateway):
+    asked = gateway(answer("\x1b[2JHello."))
+    done = cli.run("shell", stdin=b"/agent on hello\n/model m hi\n/model\nfoo\r\n\xff\n/trace\n/new\n/trace\n")
+    said = [(body["prompt"], body["useAgent"], body.get("modelAlias")) for body in (r.body for r in asked.requests)]
+    assert said == [
+        ("/agent on hello", True, None),
+        ("/model m hi", True, "m"),
+        ("/agent on\nfoo", True, None),
+        ("/agent on\n\\xff", True, None),
+    ]
+    assert "conversation c1, answered by q4" in done.stdout
+    assert done.stdout.rstrip().endswith("A new conversation.\nNothing was said yet.")
+    assert "\x1b" not in done.stdout
+
+
+def test_the_shell_shows_what_waits_and_forgets_it_with_the_conversation(cli, gateway):
+    asked = gateway(answer("It waits.", **WAITS))
+    done = cli.run("shell", stdin=b"run it\n/new\n/confirm\n")
+    assert "Or: kitty-cli confirm p1" in done.stdout
+    assert "Nothing waits in this conversation" in done.stdout
+    assert [r.body["prompt"] for r in asked.requests if r.path == "/api/query/stream"] == ["run it"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 130)])
+def test_ctrl_c_ends_the_answer_and_sigterm_ends_the_shell(cli, gateway, number, status):
+    asked = gateway([{"type": "routing", "route": "talk", "tier": "q4"}], ending="hold")
+    shell = subprocess.Popen(
+        cli.command("shell"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cli.env
+    )
+    shell.stdin.write(b"x\n/trace\n")
+    shell.stdin.close()
+    assert b"answered by q4" in shell.stderr.readline()
+    shell.send_signal(number)
+    said = shell.stdout.read()
+    shell.stdout.close()
+    shell.stderr.close()
+    assert (shell.wait(20), b"Cancelled.\nNothing was said yet." in said) == (status, number == signal.SIGINT)
+    assert asked.disconnected.wait(10)
+
+
+def test_on_a_terminal_ctrl_c_empties_the_line_ctrl_d_leaves_and_the_history_is_private(cli, gateway, terminal):
+    asked = gateway(answer())
+    shell = terminal("shell")
+    shell.press("/help\r", after="kitty>")
+    shell.press("lost", after="leave.*kitty>")
+    shell.press("\x03", after="lost")
+    shell.press("\x04", after="kitty>")
+    assert shell.end() == 0
+    history = cli.folder / "state" / "kitty" / "shell-history"
+    assert "/help" in history.read_text()
+    assert "lost" not in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+    assert asked.requests == []
+
+
+def test_sigterm_ends_a_shell_that_waits_for_a_line(gateway, terminal):
+    gateway(answer())
+    shell = terminal("shell")
+    shell.press("a", after="kitty>")
+    shell.kill(signal.SIGTERM)
+    assert shell.end() == 130
+
+
+def test_where_no_history_can_be_kept_the_shell_says_so_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "kitty" / "shell-history").mkdir(parents=True)
+    assert isinstance(_history(), InMemoryHistory)
+    assert "shell-history" in capsys.readouterr().err

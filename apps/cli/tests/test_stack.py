@@ -4,18 +4,25 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+import filelock
 import psutil
 import pytest
 
-from kitty_cli.stack_plan import KINDS, with_absolute_paths
+from kitty_cli.stack_door import door_lines
+from kitty_cli.stack_plan import KINDS, plan_programs, with_absolute_paths
+from kitty_cli.stack_record import ProgramRecord, StackRecord, read_stack, stack_file
 from kitty_cli.testing import CODE
+from kitty_models.testing import Script, listening, script_handler
 
 WITHIN_SEC = 20
 PROGRAM = """
-import json, os, sys
+import json, os, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 NAME, VARIABLE = "{name}", "{variable}"
@@ -24,10 +31,19 @@ with open(os.environ["STAND_IN_STARTS"], "a") as file:
 if os.environ.get("STAND_IN_REFUSES") == NAME:
     print(NAME + ": SOME_SETTING: is wrong")
     sys.exit(3)
+if os.environ.get("STAND_IN_ENDS_SILENTLY") == NAME:
+    sys.exit(3)
+if os.environ.get("STAND_IN_HANGS") == NAME:
+    time.sleep(600)
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({{"service": NAME, "status": "ok", "token": os.environ["KITTY_SERVICE_TOKEN"]}}).encode()
+        told = {{name: os.environ.get(name) for name in ("KITTY_BIND", "GATEWAY_BASE", "BROKER_WORKSPACE")}}
+        missing = 0 if told["BROKER_WORKSPACE"] else 6
+        counts = {{"commands_available": 8 - missing, "commands_unavailable": missing}}
+        body = {{"service": NAME, "status": "ok", "token": os.environ.get("KITTY_SERVICE_TOKEN"), "told": told}}
+        body["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
+        body = json.dumps(body | (counts if NAME == "broker" else {{}})).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -37,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 
-HTTPServer(("127.0.0.1", int(os.environ[VARIABLE])), Handler).serve_forever()
+HTTPServer((os.environ["KITTY_BIND"], int(os.environ[VARIABLE])), Handler).serve_forever()
 """
 
 
@@ -78,25 +94,31 @@ def is_gone(pid: int) -> bool:
 def test_up_starts_every_program_and_down_leaves_none(stack):
     first = stack.run("up")
     assert first.returncode == 0, first.stderr
+    assert "Ask with" in first.stdout
     running = {**pids(stack), "supervisor": record(stack)["pid"]}
     assert set(running) == {"broker", "coder-agent", "brain", "gateway", "supervisor"}
     for name in ("broker", "coder-agent", "brain", "gateway"):
         assert name in first.stdout
     assert "running" in first.stdout
-    assert "It runs already." in stack.run("up").stdout
+    again = stack.run("up", "--model", "other")
+    assert "It runs already. --model other changes nothing" in again.stdout
     assert len(stack.started()) == 4
     assert "gateway" in stack.run("down").stdout
     assert all(is_gone(pid) for pid in running.values())
+    assert not (stack.folder / "state" / "kitty" / "stack.json").exists()
     assert "Nothing" in stack.run("down").stdout
 
 
 def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
-    assert stack.run("up").returncode == 0
+    assert json.loads(stack.run("up", "--json").stdout)["supervised"] is True
     told = json.loads(stack.run("status", "--json").stdout)["stack"]
     tokens = {program["health"]["token"] for program in told["programs"]}
     file = stack.folder / "state" / "kitty" / "service-token"
     assert tokens == {file.read_text().strip()}
     assert file.stat().st_mode & 0o077 == 0
+    logs = Path(told["programs"][0]["log"]).parent
+    for path in (file.parent / "stack.json", logs, *logs.iterdir()):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_a_program_that_dies_is_started_again_at_the_same_address(stack):
@@ -134,6 +156,10 @@ def test_a_wrong_setting_ends_the_start_with_what_the_program_said(stack):
     assert "brain ended at its start." in done.stderr
     assert "SOME_SETTING: is wrong" in done.stderr
     assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+    assert "Nothing is running" in stack.run("status").stdout
+    silent = stack.run("up", STAND_IN_ENDS_SILENTLY="brain")
+    assert (silent.returncode, "SOME_SETTING" in silent.stderr) == (3, False)
+    assert "brain ended at its start. It said nothing" in silent.stderr
 
 
 def test_two_programs_on_one_port_are_refused(stack):
@@ -154,7 +180,16 @@ def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
     running = pids(stack)
     os.kill(record(stack)["pid"], signal.SIGKILL)
     wait_until(lambda: is_gone(record(stack)["pid"]))
-    assert "lost its supervisor" in stack.run("status").stdout
+    os.kill(running["brain"], signal.SIGKILL)
+    wait_until(lambda: is_gone(running["brain"]))
+    document = record(stack)
+    for program in document["programs"]:
+        program["state"] = "ended with 1, starts again in 30 s" if program["name"] == "brain" else program["state"]
+    (stack.folder / "state" / "kitty" / "stack.json").write_text(json.dumps(document))
+    shown = stack.run("status").stdout
+    assert "lost its supervisor" in shown
+    assert next(line for line in shown.splitlines() if line.startswith("brain")).split()[2] == "gone"
+    assert "No gateway answers at http://localhost:8080" in stack.run("tools").stderr
     assert stack.run("down").returncode == 0
     assert all(is_gone(pid) for pid in running.values())
 
@@ -183,6 +218,95 @@ def test_paths_hold_wherever_the_programs_run(tmp_path):
     )
 
 
+def test_the_brokers_workspace_is_named_where_the_stack_is_shown(stack):
+    (stack.folder / "my work").mkdir()
+    began = stack.run("up", "--workspace", "my work", "--workspace", str(stack.folder / "home"))
+    assert began.returncode == 0, began.stderr
+    both = f"{stack.folder / 'my work'}:{stack.folder / 'home'}"
+    shown = stack.run("status")
+    for text in (began.stdout, shown.stdout):
+        assert f"Workspace of the broker: {both}\n" in text
+    assert told(stack)["broker"]["BROKER_WORKSPACE"] == both
+    assert "--workspace holds from the start on" in stack.run("up", "--workspace", "home").stdout
+
+
+def test_without_a_workspace_it_is_said_what_is_missing(stack):
+    began = stack.run("up")
+    for text in (began.stdout, stack.run("status").stdout):
+        assert "The broker has no workspace: 6 of 8 commands are unavailable." in text
+        assert "up --workspace DIR" in text
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "a:b"])
+def test_a_workspace_that_is_none_is_refused_before_anything_starts(stack, folder):
+    (stack.folder / "a:b").mkdir()
+    done = stack.run("up", "--workspace", folder)
+    assert (done.returncode, stack.started()) == (2, [])
+    assert f"--workspace {stack.folder / folder}" in done.stderr
+
+
+def told(cli) -> dict[str, dict[str, str]]:
+    programs = json.loads(cli.run("status", "--json").stdout)["stack"]["programs"]
+    return {program["name"]: program["health"]["told"] for program in programs}
+
+
+def test_only_the_gateway_listens_for_other_machines_and_a_key_is_asked_for(stack):
+    began = stack.run("up", KITTY_BIND="0.0.0.0", KITTY_COMMAND="./kitty")
+    assert began.returncode == 0, began.stderr
+    binds = {name: variables["KITTY_BIND"] for name, variables in told(stack).items()}
+    assert binds == dict.fromkeys(("broker", "coder-agent", "brain"), "127.0.0.1") | {"gateway": "0.0.0.0"}
+    shown = stack.run("status", KITTY_COMMAND="./kitty").stdout
+    for text in (began.stdout, began.stderr, shown):
+        assert "The gateway listens on 0.0.0.0" in text
+        assert "`./kitty keys create --role admin`" in text
+    stack.run("down")
+    assert "The gateway listens" not in stack.run("up").stdout
+
+
+@pytest.mark.parametrize(
+    ("bind", "host", "is_open"),
+    [
+        ("127.0.0.5", "127.0.0.5", False),
+        ("localhost", "localhost", False),
+        ("::1", "[::1]", False),
+        ("0.0.0.0", "127.0.0.1", True),
+        ("::", "[::1]", True),
+        ("192.0.2.7", "192.0.2.7", True),
+        ("box.example", "box.example", True),
+    ],
+)
+def test_all_programs_know_where_the_gateway_can_be_called(bind, host, is_open):
+    programs = {p.name: p for p in plan_programs({"KITTY_BIND": bind, "KITTY_ALLOWED_HOSTS": "gateway"}, "t")}
+    assert programs["gateway"].base_url == f"http://{host}:8080"
+    assert {p.env["GATEWAY_BASE"] for p in programs.values()} == {f"http://{host}:8080"}
+    assert programs["gateway"].env["KITTY_ALLOWED_HOSTS"] == f"gateway,{host}"
+    assert programs["brain"].base_url == "http://127.0.0.1:8000"
+    assert bool(list(door_lines(bind))) is is_open
+
+
+def test_an_address_that_is_not_this_machines_is_named(stack):
+    done = stack.run("up", KITTY_BIND="192.0.2.7")
+    assert (done.returncode, stack.started()) == (3, [])
+    assert "KITTY_BIND=192.0.2.7: this machine cannot listen there" in done.stderr
+
+
+def test_the_model_servers_log_and_health_are_shown_with_the_others(stack):
+    assert stack.run("up").returncode == 0
+    document = record(stack)
+    log = str(stack.folder / "state" / "kitty" / "logs" / "model.log")
+    me = {"pid": os.getpid(), "created": psutil.Process().create_time(), "state": "running", "restarts": 0}
+    with listening(script_handler(Script({"/health": (200, {}), "/v1/models": (200, {})}, "its key"))) as base_url:
+        model = {"name": "model", "base_url": base_url, "log": log, **me}
+        file = stack.folder / "state" / "kitty" / "stack.json"
+        file.write_text(json.dumps(document | {"programs": [model, *document["programs"]]}))
+        shown = json.loads(stack.run("status", "--json").stdout)["stack"]["programs"][0]
+        assert (shown["name"], shown["health"], shown["log"]) == ("model", {"status": "ok"}, log)
+        assert "running, ok" in stack.run("status").stdout.splitlines()[0]
+    gone = json.loads(stack.run("status", "--json").stdout)["stack"]["programs"][0]
+    assert gone["health"] is None
+    file.write_text(json.dumps(document))
+
+
 def test_no_secret_is_on_a_command_line_or_in_the_record(stack):
     assert stack.run("up", LLAMACPP_API_KEY="secret-of-the-model").returncode == 0
     token = (stack.folder / "state" / "kitty" / "service-token").read_text().strip()
@@ -204,3 +328,105 @@ def test_code_goes_through_the_gateway_of_the_stack(stack, scripted):
     done = stack.run("code", "add two numbers")
     assert done.stdout == CODE, done.stderr
     assert [request.path for request in agent.requests] == ["/api/coding/stream"]
+
+
+def test_a_service_that_hangs_is_not_said_to_be_well(stack):
+    assert stack.run("up").returncode == 0
+    brain = pids(stack)["brain"]
+    os.kill(brain, signal.SIGSTOP)
+    try:
+        shown = stack.run("status").stdout.splitlines()
+    finally:
+        os.kill(brain, signal.SIGCONT)
+    told = {line.split()[0]: line for line in shown}
+    assert "running, does not answer" in told["brain"]
+    assert "running, ok" in told["broker"]
+
+
+def test_two_ups_at_once_start_one_stack_and_down_waits_its_turn(stack):
+    folder = stack.folder / "state" / "kitty"
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / "stack.lock"):
+        both = [stack.start("up") for _ in range(2)]
+        for process in both:
+            assert b"waiting for it" in process.stderr.readline()
+        assert not stack.started()
+    said = [process.communicate(timeout=2 * WITHIN_SEC)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(b"It runs already." in text for text in said) == 1
+    assert len(stack.started()) == 4
+    running = pids(stack)
+    with filelock.FileLock(folder / "stack.lock"):
+        down = stack.start("down")
+        assert b"waiting for it" in down.stderr.readline()
+        assert not any(is_gone(pid) for pid in running.values())
+    assert b"Stopped broker" in down.communicate(timeout=2 * WITHIN_SEC)[0]
+    assert all(is_gone(pid) for pid in running.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_that_is_cancelled_leaves_nothing(stack, number):
+    starting = stack.start("up", STAND_IN_HANGS="brain")
+    wait_until(lambda: len(stack.started()) == 4)
+    starting.send_signal(number)
+    _, said = starting.communicate(timeout=2 * WITHIN_SEC)
+    assert (starting.returncode, b"cancelled" in said) == (130, True)
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+    assert "Nothing is running" in stack.run("status").stdout
+
+
+def test_up_that_takes_too_long_is_called_off_and_names_what_was_slow(stack):
+    program = "import kitty_cli.stack as stack, kitty_cli.main as line; stack.READY_WITHIN_SEC = 4; line.main()"
+    stack.command = lambda *words: [sys.executable, "-c", program, *words]
+    done = stack.run("up", STAND_IN_HANGS="brain")
+    assert done.returncode == 3
+    assert "brain did not answer. It said nothing" in done.stderr
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
+
+
+def test_up_takes_the_place_of_a_service_that_is_idle_and_never_of_one_that_works(stack):
+    assert stack.run("code", "add").returncode == 6  # this stand-in takes no jobs, but it stays
+    idle = int(stack.started()[0][0])
+    assert stack.run("up").returncode == 0
+    assert is_gone(idle)
+    stack.run("down")
+    stack.run("code", "add", STAND_IN_JOBS="1")
+    busy = int(stack.started()[-1][0])
+    done = stack.run("up")
+    assert (done.returncode, "(coder-agent) is in use by" in done.stderr) == (3, True)
+    assert not is_gone(busy)
+
+
+def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack):
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        began = psutil.Process(other.pid).create_time()
+        program = ProgramRecord("gateway", other.pid, began - 60, "http://127.0.0.1:9", None, "running", 0)
+        document = asdict(StackRecord(other.pid, began - 60, (program,)))
+        folder = stack.folder / "state" / "kitty"
+        folder.mkdir(parents=True)
+        (folder / "stack.json").write_text(json.dumps(document))
+        assert "Nothing is running" in stack.run("status").stdout
+        assert "http://localhost:8080" in stack.run("tools").stderr
+        assert "Nothing" in stack.run("down").stdout
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"x"', '{"pid": 1, "created": 1.0, "programs": [{}]}'])
+def test_a_record_that_is_none_counts_as_none(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    stack_file().write_text(text)
+    assert read_stack() is None
+
+
+@pytest.mark.parametrize("words", [("up",), ("down",), ("stop",), ("code", "add")])
+def test_a_state_directory_that_cannot_be_made_is_named_in_a_line(cli, scripted, words):
+    (cli.folder / "file").touch()
+    base = scripted().base_url
+    done = cli.run(*words, XDG_STATE_HOME=str(cli.folder / "file"), LLAMACPP_CODER_BASE=base)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == f"kitty-cli: {cli.folder}/file/kitty: Not a directory."

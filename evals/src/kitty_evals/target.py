@@ -81,7 +81,8 @@ async def open_solver(
         finally:
             await roles.aclose()
         return
-    async with _service(target, server, env, folder) as base, open_client(base, _token(env)) as http:
+    token = await _token(env, target.base)
+    async with _service(target, server, env, folder) as base, open_client(base, token) as http:
         yield TierSolver(http, target.tier, target.request_model)
 
 
@@ -118,5 +119,9 @@ def _kind(model: str | None, env: Mapping[str, str]) -> str:
         return "name" if PLAIN_MODEL.fullmatch(model) else "place"
 
 
-def _token(env: Mapping[str, str]) -> str | None:
-    return env.get("KITTY_SERVICE_TOKEN") or env.get("KITTY_API_KEY") or None
+async def _token(env: Mapping[str, str], base: str | None) -> str | None:
+    """None for a coder-agent on the open loopback, as our own is: whoever sends the token counts as a gateway there."""
+    token = env.get("KITTY_SERVICE_TOKEN") or env.get("KITTY_API_KEY") or None
+    if token is None or base is None:
+        return None
+    return None if (await _health(base)).get("access") == "open" else token

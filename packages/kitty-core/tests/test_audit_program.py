@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pytest
+from sqlalchemy import text
 
 from kitty_core.audit.__main__ import main
 from kitty_core.audit.export import export, verify_export
-from kitty_core.audit.opening import open_audit
+from kitty_core.audit.opening import open_audit, spool_folder
+from kitty_core.audit.spool import Spool, SpooledAuditLog
 
 KEY = b"k" * 32
 WITHIN_SEC = 100
@@ -65,7 +68,9 @@ def test_list_shows_the_newest_rows_that_match_and_no_control_characters(program
     assert [entry["request_id"] for entry in document["entries"]] == ["3", "1"]
     assert document["head"]["count"] == 5
     assert program("list", "--since", "2999-01-01T00:00:00+01:00").stdout == ""
-    assert program("list", "--since", "yesterday").returncode == 2
+    for no_moment in ("yesterday", "0001-01-01T00:00:00+14:00"):
+        refused = program("list", "--since", no_moment)
+        assert (refused.returncode, "ISO 8601" in refused.stderr) == (2, True)
 
 
 def test_verify_says_whole_or_the_first_row_that_is_not(program, trail):
@@ -80,6 +85,22 @@ def test_verify_says_whole_or_the_first_row_that_is_not(program, trail):
     )
     document = json.loads(program("verify", "--json").stdout)
     assert (document["whole"], document["broken"]["id"], document["rows"]) == (False, second, 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "row", "kind", "position"),
+    [
+        ("UPDATE tool_invocations SET status = 'failed' WHERE id = :id", 5, "changed", 5),
+        ("DELETE FROM tool_invocations WHERE id = :id", 3, "removed", 3),
+        ("DELETE FROM tool_invocations WHERE id = :id", 5, "cut_off", 5),
+    ],
+    ids=["the last row changed", "a row removed", "the last row cut off"],
+)
+def test_verify_finds_what_was_done_to_the_trail(program, trail, damage, row, kind, position):
+    trail.tamper(damage, id=trail.column("id")[row - 1])
+    done = program("verify", "--json")
+    broken = json.loads(done.stdout)["broken"]
+    assert (done.returncode, broken["kind"], broken["position"]) == (1, kind, position)
 
 
 def test_an_exported_trail_is_verified_without_the_database(program, trail, tmp_path):
@@ -114,11 +135,63 @@ def test_what_is_not_set_up_is_said_in_one_line_with_exit_status_3(program, word
 
 
 def test_rows_that_wait_are_named_by_verify(program, trail, make_invocation, monkeypatch):
-    from kitty_core.audit.opening import spool_folder
-    from kitty_core.audit.spool import Spool
-
     Spool(spool_folder(trail.url)).put(make_invocation(), None)
     assert "1 rows wait in the spool" in program("verify").stdout
+
+
+@pytest.fixture
+def keeping(program, trail, make_invocation, capsys):
+    """The program over four prompts more, the last two of them in the spool; and what lies on disk."""
+    times = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
+    rows = [make_invocation(user_id=f"u{day % 2}", created_at=time) for day, time in enumerate(times)]
+    writer = open_audit({"DATABASE_URL": trail.address, "AUDIT_KEY": KEY.hex(), "AUDIT_STORE_PROMPTS": "true"})
+    for number, row in enumerate(rows[:2]):
+        writer.append(row, f"secret{number} " * 2000)
+    spool = Spool(spool_folder(trail.url))
+    for number, row in enumerate(rows[2:], 2):
+        spool.put(row, f"secret{number}")
+    spool.refuse(next(spool.files()))
+    folders = [spool.folder] + ([] if trail.url.get_backend_name() == "postgresql" else [trail.folder])
+
+    def found():
+        with trail.engine.connect() as connection:
+            rows = str(connection.execute(text("SELECT prompt FROM invocation_prompts")).all())
+        files = {file for folder in folders for file in folder.rglob("*") if file.is_file()}
+        held = rows.encode() + b"".join(file.read_bytes() for file in files)
+        return {number for number in range(4) if b"secret%d" % number in held}
+
+    capsys.readouterr()
+    yield program, found, trail
+    writer.close()
+
+
+def test_prompts_are_counted_and_erased_for_good_and_the_chain_stays_whole(keeping):
+    program, found, trail = keeping
+    assert found() == {0, 1, 2, 3}
+    assert program("prompts").stdout == "4 prompts are kept\n"
+    assert found() == {0, 1, 2, 3}
+    erased = program("prompts", "--erase")
+    assert (erased.returncode, erased.stdout) == (0, "4 prompts were erased\n")
+    assert found() == set()
+    assert program("prompts").stdout == "0 prompts are kept\n"
+    assert program("verify").stdout.split()[:3] == ["whole:", "7", "rows,"]
+    assert SpooledAuditLog(trail.log, spool_folder(trail.url)).drain() == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["--user", "u0"], {1, 3}),
+        (["--before", "2026-01-03"], {2, 3}),
+        (["--user=u1", "--before=2026-01-02T01:00:00+01:00"], {1, 0, 2, 3}),
+        (["--user=u1", "--before=2026-01-02T00:00:01"], {0, 2, 3}),
+    ],
+)
+def test_prompts_of_one_user_or_time_are_erased_alone(keeping, words, left):
+    program, found, _ = keeping
+    program("prompts", "--erase", *words)
+    assert found() == left
+    assert program("prompts", *words).stdout == "0 prompts are kept\n"
 
 
 def test_another_key_is_named_as_such(program):

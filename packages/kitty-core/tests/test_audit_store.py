@@ -346,6 +346,13 @@ def test_a_prompt_is_kept_only_when_wanted_can_be_erased_and_not_changed(trail, 
     assert trail.log.verify().whole
 
 
+def test_rows_of_a_tool_are_found_by_either_spelling(trail, make_invocation):
+    for tool in ("research.web_search", "coding.generate", "research.web-search"):
+        trail.log.append(make_invocation(tool=tool))
+    for name in ("research.web_search", "research_web_search"):
+        assert [entry.columns["tool"] for entry in trail.log.entries(tool=name)] == ["research.web_search"]
+
+
 def test_a_changed_prompt_is_found(trail, make_invocation):
     row = make_invocation()
     trail.opened(store_prompts=True).append(row, "write fib")

@@ -72,6 +72,25 @@ def test_a_service_does_not_start_with_a_bad_file(file):
         LiveRegistry(file, {})
 
 
+def test_what_a_service_wants_besides_is_wanted_of_every_registry(file, logs):
+    def only_two(registry):
+        if set(registry.tools) - {"one", "two"}:
+            raise RegistryProblem([f"{file}: three: is too much"])
+
+    live = LiveRegistry(file, {})
+    live.require(only_two)
+    before = live.current
+    file.write_text(entry("three"))
+    assert not live.reload()
+    assert live.current is before
+    assert [line["problems"] for line in logs] == [[f"{file}: three: is too much"]]
+    file.write_text(entry("two"))
+    assert live.reload()
+    file.write_text(entry("three"))
+    with pytest.raises(RegistryProblem, match="is too much"):
+        LiveRegistry(file, {}).require(only_two)
+
+
 def test_reloads_at_the_same_time_end_with_the_newest_file(file, logs):
     live = LiveRegistry(file, {})
     with ThreadPoolExecutor(8) as threads:

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import structlog
-from fastapi import Body
+from fastapi import Body, Request
 from prometheus_client import CollectorRegistry
 
 from kitty_core.errors import Forbidden
 from kitty_core.logs import configure_logs
-from kitty_core.service import Guard, create_service
+from kitty_core.service import Guard, create_service, has_service_token
 
 
 @pytest.fixture
@@ -163,3 +163,54 @@ async def test_a_strange_request_id_is_replaced(client):
     assert (await client.post("/echo", json={"text": "hi"}, headers={"x-request-id": "ok-1"})).headers[
         "x-request-id"
     ] == "ok-1"
+
+
+async def test_the_page_of_the_routes_has_no_script_and_nothing_from_elsewhere(client):
+    response = await client.get("/docs")
+    assert response.status_code == 200
+    assert "POST /echo" in response.text
+    assert "<script" not in response.text
+    assert "://" not in response.text
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("peer", "path", "sent", "status"),
+    [
+        ("127.0.0.1", "/open/echo", {}, 200),
+        ("127.1.2.3", "/open/echo", {}, 200),
+        ("::1", "/open/echo", {}, 200),
+        ("::ffff:127.0.0.1", "/open/echo", {}, 200),
+        ("192.168.1.7", "/open/echo", {}, 401),
+        ("::ffff:192.168.1.7", "/open/echo", {}, 401),
+        ("", "/open/echo", {}, 401),
+        ("127.0.0.1", "/open/echo", {"authorization": "Bearer other"}, 401),
+        ("127.0.0.1", "/open/echo", {"authorization": ""}, 401),
+        ("127.0.0.1", "/open/echo", {"host": "evil.example"}, 403),
+        ("127.0.0.1", "/open/echo", {"origin": "http://evil.example"}, 403),
+        ("127.0.0.1", "/open/echo", {"content-type": "text/plain"}, 403),
+        ("127.0.0.1", "/open/echo", {"x-forwarded-for": "192.168.1.7"}, 200),
+        ("127.0.0.1", "/echo", {}, 401),
+        ("127.0.0.1", "/echo?/open/", {}, 401),
+        ("192.168.1.7", "/echo", {"authorization": "Bearer t0ken"}, 200),
+    ],
+)
+async def test_only_what_is_open_answers_without_the_token_and_only_to_this_machine(peer, path, sent, status):
+    @asynccontextmanager
+    async def lifespan(app):
+        yield
+
+    guard = Guard(service_token="t0ken", open_to_this_machine="/open/")
+    app = create_service("example", guard=guard, registry=CollectorRegistry(), lifespan=lifespan, version="1")
+
+    @app.post("/echo")
+    @app.post("/open/echo")
+    def echo(request: Request) -> bool:
+        return has_service_token(request)
+
+    transport = httpx.ASGITransport(app, client=(peer, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        headers = {"content-type": "application/json"} | sent
+        response = await client.post(path, content=b"{}", headers=headers)
+    assert response.status_code == status
+    assert status != 200 or response.json() is (sent.get("authorization") == "Bearer t0ken")

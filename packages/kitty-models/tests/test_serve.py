@@ -65,6 +65,16 @@ async def test_a_model_that_cannot_be_loaded_fails_with_what_the_engine_logged(f
     assert not server.alive
 
 
+async def test_what_the_engine_logs_is_added_to_the_file_that_is_named(fake_model, tmp_path):
+    log = tmp_path / "model.log"
+    log.write_text("of an earlier start\n")
+    says = (sys.executable, "-c", "import sys; sys.exit('the engine says why')")
+    with pytest.raises(EngineStopped) as stopped:
+        await EmbeddedServer(fake_model, "x", threads=1, command=says, log=log).start()
+    assert log.read_text() == "of an earlier start\nthe engine says why\n"
+    assert str(stopped.value).endswith("It logged last:\nthe engine says why")
+
+
 async def test_a_processor_that_is_too_old_is_named_when_the_engine_dies_of_it(fake_model):
     dies = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
     with pytest.raises(EngineStopped, match="lacks instructions"):

@@ -262,6 +262,19 @@ def head_pipe(repository, other):
     os.mkfifo(repository / ".git" / "HEAD")
 
 
+def link(path, target="/etc/passwd"):
+    def change(repository, other):
+        place = repository / ".git" / path
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.unlink(missing_ok=True)
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(target if target.startswith("/") else other / target)
+
+    change.__name__ = path
+    return change
+
+
 def no_repository(repository, other):
     shutil.rmtree(repository / ".git")
 
@@ -271,7 +284,12 @@ def no_repository(repository, other):
     [
         dot_git_file, dot_git_link, common_folder, alternates, objects_link, head_link, head_of_another_kind, head_pipe,
         no_repository,
+        link("packed-refs"), link("shallow"), link("info/grafts"), link("info/exclude"), link("index"),
+        link("info", "."), link("refs", ".git/refs"), link("refs/heads", ".git/refs/heads"),
+        link("refs/heads/x", ".git/refs/heads/main"), link("objects/pack", ".git/objects/pack"),
+        link("objects/ab", ".git/objects/ab"),
     ],
+    ids=lambda change: change.__name__,
 )  # fmt: skip
 def test_a_repository_that_points_elsewhere_is_refused(start, place, repository, change):
     other = place / "other"

@@ -187,6 +187,15 @@ def test_a_confined_command_reads_nothing_outside_and_reaches_no_network(start, 
     assert (workspace / "made.txt").exists()
 
 
+def test_a_command_with_a_workspace_sees_no_other_process(start):
+    commands = shell_list(it="cat /proc/1/cmdline", free="cat /proc/1/cmdline")
+    commands["it"] |= {"workspace": True}
+    broker = start(as_yaml(commands))
+    if broker.get("/healthz").json()["landlock_abi"] == 0:
+        pytest.skip("this kernel has no Landlock")
+    assert (broker.run("it").json()["stdout"], broker.run("free").json()["success"]) == ("", True)
+
+
 def test_a_confined_command_cannot_kill_its_guard(start, processes_with):
     broker = start(as_yaml(shell_list(it="kill -9 $PPID; echo still=$?")))
     if os.geteuid() != 0 and broker.get("/healthz").json()["landlock_abi"] < 6:

@@ -115,7 +115,8 @@ def test_other_bad_requests_get_problem_json_too(start):
     assert_is_problem(post(b'{"request": "x"}', as_json | {"host": "evil.example"}), 403, "forbidden")
     assert_is_problem(post(b'{"request": "x"}', as_json | {"origin": "http://evil.example"}), 403, "forbidden")
     assert_is_problem(agent.generate("x", allow_network=True), 403, "network_refused")
-    assert_is_problem(agent.get("/nothing"), 404, "not_found")
+    assert_is_problem(agent.get("/api/coding/nothing"), 404, "not_found")
+    assert_is_problem(agent.get("/nothing"), 401, "unauthorized")
     assert_is_problem(httpx.get(url, trust_env=False), 405, "method_not_allowed")
     assert agent.get("/healthz").json()["status"] == "ok"
 
@@ -383,8 +384,8 @@ def test_the_counters_count(start):
     assert "jobs_running 0.0" in text
 
 
-def test_a_service_token_is_wanted_where_one_is_set(start):
-    agent, _ = start(RIGHT, kitty_service_token="t0ken")
+def test_a_service_token_is_wanted_where_others_can_reach_the_service(start):
+    agent, _ = start(RIGHT, kitty_service_token="t0ken", kitty_bind="0.0.0.0")
     assert_is_problem(replace(agent, headers={}).generate(REQUEST), 401, "unauthorized")
     assert agent.get("/healthz").status_code == 200
     assert agent.headers == {"authorization": "Bearer t0ken"}

@@ -9,6 +9,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+import structlog
 
 from coder_agent.backends import backends_of
 from coder_agent.brain_route import BrainRoute
@@ -145,10 +146,12 @@ async def test_the_query_says_whose_calls_belong_together_and_carries_the_token(
     async with ScriptedBrain([complete("one")], [complete("two")], [complete("three")]) as brain, job_at(brain) as job:
         assert [(await job.complete("coder", ASK)).text for _ in range(2)] == ["one", "two"]
         async with job_at(brain) as other:
-            answer = await other.complete("q4", ASK)
+            with structlog.contextvars.bound_contextvars(request_id="r1"):
+                answer = await other.complete("q4", ASK)
         assert (answer.model, answer.usage.cached_tokens, answer.usage.seconds) == ("m", 2, 0.5)
     heads, bodies = zip(*brain.queries, strict=True)
     assert all("authorization: bearer t0ken" in head for head in heads)
+    assert ["x-request-id: r1" in head for head in heads] == [False, False, True]
     first, second, third = (body["conversationId"] for body in bodies)
     assert first == second != third
     assert [body["forceTier"] for body in bodies] == ["coder", "coder", "q4"]

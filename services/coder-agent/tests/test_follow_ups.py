@@ -1,12 +1,15 @@
 """A request that goes on with an earlier one."""
 
+import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from coder_agent.conversations import Conversations
 from coder_agent.decision import TIERS
-from coder_agent.follow_ups import continued, goes_on, read_task_request, remembered
+from coder_agent.follow_ups import MOST_CHARS, continued, goes_on, read_task_request, remembered
 from coder_agent.state import Earlier, Task
 
 ROOT = Earlier("Write square_root(n). square_root(9) == 3", "def square_root(n):\n    return n ** 0.5\n", "solution.py")
@@ -107,6 +110,37 @@ def test_a_conversation_is_remembered_for_its_user_alone(tmp_path):
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "c").iterdir()} == {0}
 
 
+def test_names_that_read_alike_together_are_two_conversations(tmp_path):
+    conversations = Conversations(tmp_path, keep=10)
+    conversations.remember("ada", "one", ROOT)
+    assert conversations.recall("adao", "ne") is None
+
+
+def test_the_folder_is_for_this_user_alone_and_holds_nothing_half_written(tmp_path):
+    folder = tmp_path / "c"
+    conversations = Conversations(folder, keep=10)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: conversations.remember(None, "one", replace(ROOT, request="x" * n * 999)), range(64)))
+    assert folder.stat().st_mode & 0o077 == 0
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+    assert conversations.recall(None, "one").code == ROOT.code
+
+
+def test_a_conversation_is_replaced_whole_so_that_a_reader_never_sees_half_of_one(tmp_path):
+    conversations = Conversations(tmp_path, keep=10)
+    conversations.remember(None, "one", ROOT)
+    with next(tmp_path.glob("*.json")).open() as seen:
+        conversations.remember(None, "one", replace(ROOT, request="newer"))
+        assert json.load(seen)["request"] == ROOT.request
+
+
+def test_a_folder_that_cannot_be_written_costs_no_job(tmp_path):
+    (tmp_path / "file").touch()
+    conversations = Conversations(tmp_path / "file" / "c", keep=10)
+    conversations.remember(None, "one", ROOT)
+    assert conversations.recall(None, "one") is None
+
+
 def test_the_oldest_conversation_goes_first(tmp_path):
     conversations = Conversations(tmp_path, keep=2)
     for number, name in enumerate(["a", "b", "c"]):
@@ -116,8 +150,64 @@ def test_the_oldest_conversation_goes_first(tmp_path):
     assert [conversations.recall(None, name) is not None for name in "abc"] == [False, True, True]
 
 
-def test_a_torn_file_is_no_conversation(tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "null",
+        "{}",
+        '{"later": 1, "request": "r", "code": "x = 1", "module": "m.py"}',
+        '{"request": "r", "code": "def f(:", "module": "m.py"}',
+        '{"request": "r", "code": null, "module": "m.py"}',
+        '{"request": 1, "code": "x = 1", "module": "m.py"}',
+        '{"request": "r", "code": "x = 1", "module": "m.py", "caller_tests": ["x"]}',
+    ],
+)
+def test_a_file_that_is_none_is_no_conversation(tmp_path, text):
     conversations = Conversations(tmp_path, keep=2)
     conversations.remember(None, "a", ROOT)
-    next(tmp_path.glob("*.json")).write_text("{")
+    next(tmp_path.glob("*.json")).write_text(text)
     assert conversations.recall(None, "a") is None
+
+
+def test_a_module_that_is_named_now_counts():
+    before = replace(ROOT, module="root.py")
+    assert continued(task("now handle negatives", module="other.py"), before).module == "other.py"
+    assert continued(task("now handle negatives"), before).module == "root.py"
+
+
+def test_a_third_request_still_has_the_callers_tests_of_the_first():
+    tests = "from solution import square_root\n\n\ndef test_nine():\n    assert square_root(9) == 3\n"
+    second = continued(task("now handle negatives"), replace(ROOT, caller_tests=tests))
+    third = continued(task("also handle strings"), remembered(second, ROOT.code))
+    assert (third.caller_tests, third.imports) == (tests, {"solution": ("square_root",)})
+
+
+def test_of_a_long_conversation_the_newest_words_are_kept():
+    second = continued(task("now handle negatives"), replace(ROOT, request="x" * MOST_CHARS))
+    kept = remembered(second, ROOT.code).request
+    assert (len(kept), kept.endswith("now handle negatives")) == (MOST_CHARS, True)
+
+
+def test_classes_and_coroutines_that_are_there_are_gone_on_with():
+    code = "class Stack:\n    pass\n\n\nasync def fetch(n):\n    return n\n"
+    before = Earlier("Write class Stack and async fetch(n)", code, "solution.py")
+    assert goes_on("fetch(2) == 2", before)
+    assert goes_on("Stack().size() == 0", before)
+
+
+def test_what_is_to_change_may_be_the_signature_and_not_the_function():
+    first = replace(ROOT, request="Write square_root(n, digits). square_root(9, 2) == 3")
+    reading = read_task_request(continued(task("now add a function cube(n: int), cube(2) == 8"), first))
+    assert reading.entry == "square_root"
+    assert reading.signature != read_task_request(task(first.request)).signature
+
+
+def test_a_script_keeps_its_examples_and_takes_no_calls_for_input():
+    block = "\n\nInput:\n```\n{}\n```\nOutput:\n```\n{}\n```"
+    asked = "Write a Python script that reads a number from standard input and prints its double." + block.format(3, 6)
+    first = Earlier(asked, "print(2 * int(input()))\n", "solution.py")
+    floats = "now the script also takes floats from standard input." + block.format("1.5", "3.0")
+    more = read_task_request(continued(task(floats), first))
+    calls = read_task_request(continued(task("now double(2) == 4"), first))
+    assert [more.kind, len(more.examples), calls.kind, len(calls.examples)] == ["script", 2, "script", 1]

@@ -553,7 +553,7 @@ def test_both_spellings_of_the_ids_name_the_same_conversation(start, tmp_path):
 
 
 def test_another_conversation_or_user_knows_nothing_of_it(start, tmp_path):
-    agent, _ = start(coder(RIGHT), coder_conversations_dir=str(tmp_path))
+    agent, _ = start(coder(RIGHT), coder_conversations_dir=str(tmp_path), kitty_service_token="t0ken")
     agent.generate(REQUEST, conversation_id="c", user_id="ada")
     for ids in ({"conversation_id": "d", "user_id": "ada"}, {"conversation_id": "c", "user_id": "bob"}, {}):
         answer = agent.generate("now handle negatives", **ids).json()

@@ -11,6 +11,7 @@ import pytest
 
 from coder_agent.main import create_app
 from coder_agent.settings import Settings
+from kitty_core.audit import Invocation, open_audit
 from kitty_core.errors import ConfigurationError
 from kitty_core.settings import read_settings
 from kitty_llm.testing import ScriptedModel
@@ -139,7 +140,7 @@ def test_the_program_listens_on_its_port_and_stops_when_idle(tmp_path):
     port = free_port()
     with ScriptedModel(RIGHT).threaded() as model:
         (tmp_path / ".env").write_text(f"MODEL={model.base_url}\nLLAMACPP_F16_HOST=${{MODEL}}\n")
-        env = os.environ | {"CODER_PORT": str(port), "KITTY_IDLE_STOP_SEC": "2"}
+        env = own_environment(tmp_path) | {"CODER_PORT": str(port), "KITTY_IDLE_STOP_SEC": "2"}
         command = [sys.executable, "-m", "coder_agent.main"]
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
@@ -153,10 +154,33 @@ def test_the_program_listens_on_its_port_and_stops_when_idle(tmp_path):
     assert len(model.generations) > 0
 
 
-def test_a_program_with_a_wrong_setting_exits_3_and_says_so(tmp_path):
-    env = os.environ | {"CODER_SUMMARY": "poem"}
+def own_environment(folder):
+    return os.environ | {"XDG_STATE_HOME": str(folder / "state")}
+
+
+def run_program(folder, **env):
+    """What the program says at its start, which it does not survive."""
     command = [sys.executable, "-m", "coder_agent.main"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    env = own_environment(folder) | {"CODER_PORT": "0"} | env
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_program_whose_audit_key_is_not_the_trail_s_exits_3_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    log = open_audit({"AUDIT_KEY": "ab" * 32})
+    log.append(Invocation("r", "coding.generate", "local", "allowed", "ok"))
+    log.close()
+    done = run_program(tmp_path, AUDIT_KEY="cd" * 32)
+    assert (done.returncode, "AUDIT_KEY" in done.stderr) == (3, True)
+
+
+def test_a_program_with_a_wrong_database_exits_3_and_says_so(tmp_path):
+    done = run_program(tmp_path, DATABASE_URL="mysql://a/b")
+    assert (done.returncode, "DATABASE_URL" in done.stderr) == (3, True)
+
+
+def test_a_program_with_a_wrong_setting_exits_3_and_says_so(tmp_path):
+    done = run_program(tmp_path, CODER_SUMMARY="poem")
     assert done.returncode == 3
     assert "CODER_SUMMARY" in done.stderr
 

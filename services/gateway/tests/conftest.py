@@ -1,13 +1,19 @@
 """What the gateway's tests share."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from gateway.testing import Reply, RunningGateway, ScriptedService, running_gateway, running_service
+from gateway.testing import TOKEN, Reply, RunningGateway, ScriptedService, running_gateway, running_service, wait_until
+from kitty_core.testing import running_postgres
 
 REGISTRY = """
 tools:
@@ -31,6 +37,11 @@ tools:
     method: GET
     url: ${BROKER_BASE}/look
     hazard_class: none
+  disk.log:
+    method: POST
+    url: ${BROKER_BASE}/log
+    hazard_class: none
+    read_only: true
   disk.old:
     method: POST
     url: ${BROKER_BASE}/old
@@ -96,3 +107,64 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[RunningGateway, Script
             return stack.enter_context(running_gateway(tmp_path, registry, **{**bases, **options})), service
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL for the whole session."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """What a fresh user of the program has, with one tool."""
+    registry = tmp_path / "registry.yaml"
+    registry.write_text("tools:\n  disk.look: {method: GET, url: '${BROKER_BASE}/look', hazard_class: none}\n")
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    return {
+        **kept,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "TOOL_REGISTRY_PATH": str(registry),
+        "BROKER_BASE": "http://127.0.0.1:9",
+        "KITTY_SERVICE_TOKEN": TOKEN,
+    }
+
+
+@pytest.fixture
+def started() -> Callable[..., Any]:
+    """started(env, log, program): the gateway as a process of its own."""
+    return process_of
+
+
+@contextmanager
+def process_of(
+    env: dict[str, str], log: Path, program: Sequence[str] = ("-m", "gateway.main")
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A running gateway; yields (base URL, process). Its output goes to `log`."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *program],
+            env={**env, "GATEWAY_PORT": str(port)},
+            cwd=log.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    base_url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(f"{base_url}/metrics", trust_env=False).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    try:
+        wait_until(answers, seconds=60)
+        yield base_url, process
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -115,12 +115,89 @@ def test_what_is_stored_of_a_key_is_not_the_key(start, tmp_path):
 def test_a_read_only_key_or_client_may_only_read(start):
     gateway, service = start()
     reader, ann = gateway.key("rea", "read-only"), gateway.key("ann")
-    for headers in (reader, {**ann, "x-remote-mode": "read-only"}, {"x-remote-mode": "Read-Only"}):
-        assert problem(gateway.post(GENERATE, ASK, **headers)) == (403, "read_only")
-        assert problem(gateway.post("/api/tools/disk.look", {}, **headers)) == (403, "read_only")
+    remote = {"x-remote-mode": "Read-Only"}
+    for headers in (reader, {**ann, **remote}, remote):
+        for path in (GENERATE, "/api/query", f"/api/confirmations/{'0' * 32}"):
+            assert problem(gateway.post(path, ASK, **headers)) == (403, "read_only")
         assert gateway.get("/api/tools", **headers).status_code == 200
+    for headers in ({**ann, **remote}, remote, {**reader, **remote}):
+        assert problem(gateway.post("/api/tools/disk.look", {}, **headers)) == (403, "read_only")
     assert service.seen == []
     assert gateway.post(GENERATE, ASK, **ann, **{"x-remote-mode": "full"}).status_code == 200
+
+
+def test_a_read_only_key_may_call_what_changes_nothing_and_no_other_tool(start):
+    gateway, service = start()
+    reader = gateway.key("rea", "read-only")
+    for tool in ("disk.look", "disk_log"):
+        assert gateway.post(f"/api/tools/{tool}", {}, **reader).json()["decision"] == "allowed"
+    assert [(seen.method, seen.path) for seen in service.seen] == [("GET", "/broker/look"), ("POST", "/broker/log")]
+    for tool, arguments in (("disk.wipe", {"path": "/"}), ("coding.generate", ASK), ("broker.run", {"command": "ls"})):
+        refused = gateway.post(f"/api/tools/{tool}", {"arguments": arguments}, **reader)
+        assert (refused.status_code, refused.json().get("rule")) in {(403, "role"), (404, None)}, refused.text
+    assert [seen.path for seen in service.seen[2:]] == ["/broker/commands"]
+    assert [row["decision"] for row in gateway.rows()] == ["allowed"] * 2 + ["blocked"] * 3
+
+
+def test_a_call_that_a_known_caller_may_not_even_ask_for_leaves_a_row(start):
+    gateway, service = start()
+    reader, ann = gateway.key("rea", "read-only"), gateway.key("ann")
+    remote = {**ann, "x-remote-mode": "read-only", "x-request-id": "r1"}
+    for path, headers in (
+        ("/api/tools/disk_wipe", remote),
+        ("/api/tools/no.such", remote),
+        ("/api/coding/stream", reader),
+        ("/api/memory/remember", reader),
+        ("/api/coding/nothing", reader),
+        ("/api/query", reader),
+    ):
+        assert problem(gateway.post(path, ASK, **headers)) == (403, "read_only")
+    rows = gateway.rows()
+    assert [(row["user_id"], row["tool"], row["hazard_class"]) for row in rows] == [
+        ("ann", "disk.wipe", "high"),
+        ("ann", "no.such", None),
+        ("rea", "coding.generate", "low"),
+        ("rea", "memory.remember", None),
+    ]
+    assert {(row["decision"], row["status"], row["error"]) for row in rows} == {("denied", None, "read_only")}
+    assert rows[0]["request_id"] == "r1"
+    assert 'hazard_decisions_total{decision="denied"} 4.0' in gateway.get("/metrics").text
+    assert service.seen == []
+
+
+NOT_A_BODY = (b"nojson", b"[]", b"\xff", b"", b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("path", "tool", "contents"),
+    [
+        (GENERATE, "coding.generate", (*NOT_A_BODY, b'{"request": NaN}')),
+        ("/api/memory/search", "memory.search", NOT_A_BODY),
+        ("/api/tools/disk_look", "disk.look", (*NOT_A_BODY, b'{"arguments": 7}', b'{"conversationId": 7}')),
+    ],
+)
+def test_a_call_whose_body_cannot_be_read_leaves_one_row(start, path, tool, contents):
+    gateway, service = start()
+    for content in contents:
+        url, headers = f"{gateway.base_url}{path}", {"content-type": "application/json"}
+        answer = httpx.post(url, content=content, headers=headers, trust_env=False)
+        assert problem(answer) == (422, "bad_request"), content
+    told = [(row["tool"], row["decision"], row["error"], row["user_id"]) for row in gateway.rows()]
+    assert told == [(tool, "denied", "bad_request", "local")] * len(contents)
+    assert service.seen == []
+
+
+def test_who_is_not_known_or_asks_too_often_leaves_no_row_but_is_counted_by_route(start):
+    gateway, _ = start(gateway_rate_per_min=1)
+    ann, wrong = gateway.key("ann"), {"x-api-key": "wrong"}
+    path = "/api/tools/disk.look"
+    answers = [gateway.post(path, {}, **headers).status_code for headers in (ann, ann, wrong)]
+    assert answers == [200, 429, 401]
+    gateway.post(path, {}, **gateway.key("bob"), **{"x-remote-mode": "read-only"})
+    text = gateway.get("/metrics").text
+    for status in (200, 429, 401, 403):
+        assert f'gateway_requests_total{{route="/api/tools/{{name}}",status="{status}"}} 1.0' in text
+    assert [row["decision"] for row in gateway.rows()] == ["allowed", "denied"]
 
 
 @pytest.mark.parametrize("field", ["user_id", "userId"])

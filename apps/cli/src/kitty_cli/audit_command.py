@@ -49,6 +49,18 @@ def export(
     _become("export", *([] if file is None else ["--", str(file)]))
 
 
+@audit_app.command()
+def prompts(
+    erase: Annotated[bool, typer.Option("--erase", help="Erase them; the rows stay, and the chain is whole.")] = False,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Only this user's.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only those before: ISO 8601, UTC unless it names a zone.")
+    ] = None,
+) -> None:
+    """How many prompts are kept beside the trail (AUDIT_STORE_PROMPTS=true), and erasing them."""
+    _become("prompts", *_joined({"--user": user, "--before": before}), *(["--erase"] if erase else []))
+
+
 def _joined(options: Mapping[str, object]) -> list[str]:
     """`--name=value`, so that a value may begin with a dash; those without a value are left out."""
     return [f"{name}={value}" for name, value in options.items() if value is not None]

@@ -12,7 +12,16 @@ import httpx
 
 from kitty_cli import __name__ as package
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import CallWaits, CliError, NotConfigured, OutOfTime, ServiceFailed, ServiceIsGone, ServiceRefused
+from kitty_cli.errors import (
+    CallWaits,
+    CliError,
+    NotConfigured,
+    OutOfTime,
+    ServiceFailed,
+    ServiceIsGone,
+    ServiceRefused,
+    UsageProblem,
+)
 from kitty_cli.sse import Event, FrameParser
 
 CONNECT_WITHIN_SEC = 5.0
@@ -71,15 +80,13 @@ async def follow(
 
 async def _events(service: Service, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
     url = f"{service.base_url}{path}"
-    headers = {"Accept": "text/event-stream", "User-Agent": package}
-    if service.token:
-        headers["Authorization"] = f"Bearer {service.token}"
+    content, headers = as_content(body), {**headers_for(service), "Accept": "text/event-stream"}
     timeout = httpx.Timeout(SILENCE_SEC, connect=CONNECT_WITHIN_SEC)
     parser = FrameParser()
     try:
         async with (
             httpx.AsyncClient(trust_env=False, timeout=timeout, headers=headers) as http,
-            http.stream("POST", url, json=body) as response,
+            http.stream("POST", url, content=content) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 raise no_stream(service, path, response, await response.aread())
@@ -108,6 +115,24 @@ def no_stream(service: Service, path: str, response: httpx.Response, content: by
     words = f"{command_name()} confirm {pending}" + (f" {shlex.quote(str(phrase))}" if phrase else "")
     what = f"{tool} (hazard class {waiting.get('hazardClass')}) waits for your word; nothing was run."
     return CallWaits(f"{what}\nTo run it: {words}", waiting)
+
+
+def headers_for(service: Service) -> dict[str, str]:
+    """Raises: NotConfigured: the key holds what no header can."""
+    headers = {"Content-Type": "application/json", "User-Agent": package}
+    if service.token is None:
+        return headers
+    if not (service.token.isascii() and service.token.isprintable()):
+        raise NotConfigured("KITTY_API_KEY or KITTY_SERVICE_TOKEN holds a character that no key has.")
+    return {**headers, "Authorization": f"Bearer {service.token}"}
+
+
+def as_content(body: Mapping[str, Any]) -> bytes:
+    """Raises: UsageProblem: it holds bytes of a command line that are no text."""
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UsageProblem("What is to be sent is not UTF-8 text.") from error
 
 
 def refusal(service: Service, path: str, response: httpx.Response, content: bytes) -> ServiceRefused:

@@ -14,6 +14,7 @@ from kitty_cli.command_name import command_name
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import write_json
 from kitty_cli.running import describe_services, service_line
+from kitty_cli.stack import describe_stack
 from kitty_cli.state import log_file
 from kitty_core.settings import environment
 from kitty_core.state import state_dir
@@ -34,7 +35,7 @@ def examine(as_json: bool) -> ExitCode:
         "problems": [{"exit_code": int(code), "what": what} for code, what in problems],
         "models": models.to_dict(),
         "sandbox": sandbox,
-        "services": describe_services(),
+        "services": describe_services(describe_stack()),
         "files": {"state": str(state_dir()), "log": str(log_file()), "models": str(models.model_dir)},
         "python": sys.executable,
     }

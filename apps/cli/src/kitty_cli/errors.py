@@ -18,6 +18,10 @@ from kitty_cli import exit_codes
 from kitty_cli.exit_codes import ExitCode
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the command ends, also where Ctrl-C means less."""
+
+
 class CliError(Exception):
     """Something keeps the command from its result."""
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-READ_BY_THE_SERVICE = ("LLAMACPP_", "CODER_", "SANDBOX_", "KITTY_")
+READ_BY_THE_SERVICE = ("LLAMACPP_", "CODER_", "SANDBOX_", "KITTY_", "AUDIT_")
 ALSO_READ = frozenset(
     name for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (proxy, proxy.lower())
 ) | {"XDG_DATA_HOME", "DATABASE_URL", "BRAIN_BASE"}

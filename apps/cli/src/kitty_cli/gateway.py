@@ -5,8 +5,7 @@ from typing import Any
 
 import httpx
 
-from kitty_cli import __name__ as package
-from kitty_cli.client import CONNECT_WITHIN_SEC, Service, refusal
+from kitty_cli.client import CONNECT_WITHIN_SEC, Service, as_content, headers_for, refusal
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import NotConfigured, ServiceFailed, ServiceIsGone
 from kitty_cli.stack_record import gateway_of, read_stack
@@ -29,13 +28,14 @@ def call(service: Service, method: str, path: str, body: Mapping[str, Any] | Non
         ServiceIsGone: nothing answers there.
         ServiceRefused: the answer is a problem document.
         ServiceFailed: it is no answer of a gateway.
-        NotConfigured: its address is none.
+        NotConfigured: its address is none, or the key.
+        UsageProblem: the body is no text.
     """
-    headers = {"User-Agent": package} | ({"Authorization": f"Bearer {service.token}"} if service.token else {})
+    content, headers = None if body is None else as_content(body), headers_for(service)
     timeout = httpx.Timeout(ANSWERS_WITHIN_SEC, connect=CONNECT_WITHIN_SEC)
     try:
         with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as http:
-            answer = http.request(method, f"{service.base_url}{path}", json=body)
+            answer = http.request(method, f"{service.base_url}{path}", content=content)
         document = None if answer.is_error else answer.json()
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise NotConfigured(f"{service.base_url} is not an address: {error}") from error
@@ -48,6 +48,18 @@ def call(service: Service, method: str, path: str, body: Mapping[str, Any] | Non
     if not isinstance(document, dict):
         raise ServiceFailed(f"{service.base_url}{path} answered something that is no answer of a gateway.")
     return document
+
+
+def listed(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The list of this name in an answer.
+
+    Raises:
+        ServiceFailed: there is none.
+    """
+    found = document.get(name)
+    if not isinstance(found, list):
+        raise ServiceFailed(f"The gateway sent no list of {name}.")
+    return [entry if isinstance(entry, dict) else {"name": entry} for entry in found]
 
 
 def is_gone(service: Service) -> ServiceIsGone:

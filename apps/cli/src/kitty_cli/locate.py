@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from kitty_cli.client import Service, ask_health, healthz
 from kitty_cli.command_name import command_name
+from kitty_cli.detached import with_absolute_paths
 from kitty_cli.errors import UsageProblem
 from kitty_cli.fingerprint import fingerprint
 from kitty_cli.model_plan import ModelPlan, make_plan, pull_what_is_missing
@@ -14,6 +17,7 @@ from kitty_cli.stack_record import gateway_of, read_stack
 from kitty_cli.state import Wanted, log_file
 
 Say = Callable[[str], None]
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d{1,5}")
 """An address without its scheme; `qwen2.5:7b` is a name."""
 
@@ -33,7 +37,7 @@ def named_service(api: str | None, env: Mapping[str, str]) -> Service | None:
     if gateway:
         return Service(gateway, env.get("KITTY_API_KEY") or None)
     direct = env.get("CODER_AGENT_BASE", "").strip().rstrip("/")
-    return Service(direct, _token(env)) if direct else None
+    return Service(direct, _token(env, direct)) if direct else None
 
 
 def running_service(env: Mapping[str, str]) -> Service | None:
@@ -43,7 +47,7 @@ def running_service(env: Mapping[str, str]) -> Service | None:
     base_url = f"http://127.0.0.1:{port_wanted(env)}"
     if any(resident.base_url == base_url for resident in living_residents()):
         return None
-    return Service(base_url, _token(env)) if ask_health(base_url) else None
+    return Service(base_url, _token(env, base_url)) if ask_health(base_url) else None
 
 
 def locate(api: str | None, model: str | None, env: Mapping[str, str], say: Say, quiet: bool) -> Destination:
@@ -82,6 +86,8 @@ def _plan_by_brain(model: str | None, env: Mapping[str, str]) -> ModelPlan:
 
 
 def _own(plan: ModelPlan, env: Mapping[str, str], say: Say, quiet: bool) -> Destination:
+    # Before anything is compared: two folders mean two things by one relative path.
+    plan = replace(plan, env=with_absolute_paths(plan.env, Path.cwd()))
     mark = fingerprint(plan.env, plan.kind)
     running = next((resident for resident in living_residents() if resident.wanted.fingerprint == mark), None)
     if plan.advised and plan.field is None and running is not None:
@@ -95,11 +101,16 @@ def _own(plan: ModelPlan, env: Mapping[str, str], say: Say, quiet: bool) -> Dest
         say(f"Starting the coder-agent; it stays for the next command (`{command_name()} stop` ends it).")
     wanted = Wanted(mark, plan.kind, plan.start_with, plan.advised)
     resident = ensure_resident(plan.env, wanted)
-    return Destination(Service(resident.base_url, _token(env), log_file()), plan.field, explicit=False)
+    return Destination(Service(resident.base_url, log=log_file()), plan.field, explicit=False)
 
 
-def _token(env: Mapping[str, str]) -> str | None:
-    return env.get("KITTY_SERVICE_TOKEN") or env.get("KITTY_API_KEY") or None
+def _token(env: Mapping[str, str], base_url: str) -> str | None:
+    """What a coder-agent wants. One on the open loopback wants none: whoever sends it counts as a gateway there."""
+    token = env.get("KITTY_SERVICE_TOKEN") or env.get("KITTY_API_KEY") or None
+    if token and urlsplit(base_url).hostname in LOOPBACK:
+        health = ask_health(base_url) or {}
+        return None if health.get("access") == "open" else token
+    return token
 
 
 def _is_place(model: str) -> bool:

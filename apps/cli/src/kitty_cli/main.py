@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from kitty_cli.audit_command import audit_app
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import CliError
+from kitty_cli.errors import CliError, Terminated
 from kitty_cli.eval_command import eval_app
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.render import Output
@@ -147,11 +148,15 @@ def up(
     model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    workspace: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder that commands of the broker may work in; more than one may be named."),
+    ] = None,
 ) -> None:
     """Start the whole stack (gateway, brain, coder-agent, broker, model) and keep it running."""
     from kitty_cli.stack import up as start_stack
 
-    _leave(lambda: start_stack(model, as_json, quiet), Output.JSON if as_json else Output.TEXT)
+    _leave(lambda: start_stack(model, as_json, quiet, workspace or ()), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()
@@ -237,7 +242,7 @@ def _leave(command: Callable[[], ExitCode], output: Output = Output.TEXT) -> Non
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Terminated
 
 
 def _tell(error: CliError, output: Output) -> ExitCode:
@@ -254,6 +259,9 @@ def _tell(error: CliError, output: Output) -> ExitCode:
 
 
 def main() -> None:
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, TextIOWrapper):  # a terminal that lacks a letter shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name=command_name())
     except KeyboardInterrupt:

@@ -7,10 +7,8 @@ lock → is one on record that fits and answers? ──yes──> use it
 """
 
 import contextlib
-import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ import filelock
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from kitty_cli.client import ask_health
+from kitty_cli.detached import end, let_go, process_of, start_detached
 from kitty_cli.errors import NotConfigured
 from kitty_cli.state import Resident, Wanted, log_file, read_residents, write_residents
 from kitty_cli.tail import fresh, tail_of
@@ -31,8 +30,6 @@ POLL_SEC = 0.05
 ANSWER_WITHIN_SEC = 60.0
 STOP_WITHIN_SEC = 10.0
 HUNG_AFTER_SEC = 5.0
-PATHS = ("KITTY_MODEL_DIR", "SANDBOX_PY_PATH")
-"""Variables that may hold a path relative to the caller's folder; the service runs in another."""
 
 
 def ensure_resident(env: Mapping[str, str], wanted: Wanted) -> Resident:
@@ -92,12 +89,7 @@ def _locked() -> contextlib.AbstractContextManager[object]:
 
 
 def _process_of(resident: Resident) -> psutil.Process | None:
-    """The recorded process, or None when it ended: its number may have gone to another since."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(resident.pid)
-        if abs(process.create_time() - resident.created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    return None
+    return process_of(resident.pid, resident.created)
 
 
 def _is_busy(resident: Resident) -> bool:
@@ -106,15 +98,7 @@ def _is_busy(resident: Resident) -> bool:
 
 
 def _stop(resident: Resident) -> None:
-    process = _process_of(resident)
-    if process is None:
-        return
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(STOP_WITHIN_SEC)
-        except psutil.TimeoutExpired:
-            process.kill()
+    end(resident.pid, resident.created, STOP_WITHIN_SEC)
 
 
 def _answers_in_time(resident: Resident) -> bool:
@@ -144,16 +128,7 @@ def _start(env: Mapping[str, str], wanted: Wanted, kept: list[Resident]) -> Resi
     port = _free_port(port_wanted(env))
     log = fresh(log_file())
     before = log.stat().st_size
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "coder_agent.main"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=state_dir(),
-            env=_environment_for(env, port, wanted.model),
-        )
+    process = start_detached("coder_agent.main", log, _environment_for(env, port, wanted.model))
     resident = Resident(
         pid=process.pid,
         created=psutil.Process(process.pid).create_time(),
@@ -163,16 +138,12 @@ def _start(env: Mapping[str, str], wanted: Wanted, kept: list[Resident]) -> Resi
     )
     write_residents([*kept, resident])
     _wait_until_it_answers(process, resident, log, before)
-    process.returncode = 0  # it is not ours to wait for: without this, Popen warns that it still runs
+    let_go(process)
     return resident
 
 
 def _environment_for(env: Mapping[str, str], port: int, model: str) -> dict[str, str]:
-    chosen = {"KITTY_IDLE_STOP_SEC": IDLE_STOP_SEC} | dict(env)
-    for name in PATHS:
-        if chosen.get(name):
-            chosen[name] = os.path.abspath(os.path.expanduser(chosen[name]))
-    chosen |= {"CODER_PORT": str(port), "KITTY_BIND": "127.0.0.1"}
+    chosen = {"KITTY_IDLE_STOP_SEC": IDLE_STOP_SEC, **env, "CODER_PORT": str(port), "KITTY_BIND": "127.0.0.1"}
     return chosen | ({"KITTY_MODEL": model} if model else {})
 
 

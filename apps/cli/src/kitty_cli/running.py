@@ -1,5 +1,6 @@
 """`kitty-cli status` and `kitty-cli stop`: what `code` uses and what it left running."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kitty_cli.client import ask_health
@@ -9,17 +10,18 @@ from kitty_cli.locate import named_service
 from kitty_cli.render import write_json
 from kitty_cli.resident import living_residents, port_wanted, stop_residents
 from kitty_cli.stack import describe_stack, stack_lines
+from kitty_cli.visible import visible
 from kitty_core.settings import environment
 
 
-def describe_services() -> list[dict[str, Any]]:
-    """Each service `code` could use: its address, whether it was started here, and what its `/healthz` says."""
+def describe_services(stack: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Each service `code` could use beside `stack`: its address, whether it was started here, its `/healthz`."""
     env = environment()
     ours = {resident.base_url: resident for resident in living_residents()}
     named = named_service(None, env)
     usual = named.base_url if named else f"http://127.0.0.1:{port_wanted(env)}"
     services = []
-    in_stack = {program["base_url"] for program in (describe_stack() or {"programs": ()})["programs"]}
+    in_stack = {program["base_url"] for program in (stack or {"programs": ()})["programs"]}
     for base_url in dict.fromkeys([usual, *ours]):
         if base_url in in_stack:
             continue
@@ -33,12 +35,13 @@ def describe_services() -> list[dict[str, Any]]:
 
 
 def show_status(as_json: bool) -> ExitCode:
-    stack, services = describe_stack(), describe_services()
+    stack = describe_stack()
+    services = describe_services(stack)
     if as_json:
         write_json({"stack": stack, "services": services})
         return ExitCode.VERIFIED
     for line in [*(stack_lines(stack) if stack else ()), *map(service_line, services)]:
-        print(line)
+        print(visible(line))
     if not services and not stack:
         print(f"Nothing is running. `{command_name()} code` starts what it needs.")
     return ExitCode.VERIFIED

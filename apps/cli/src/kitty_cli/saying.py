@@ -6,6 +6,7 @@ message ─┬─ /help /models /tools ─> as in the shell
 """
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -150,7 +151,7 @@ def confirmation_lines(answer: Answer) -> list[str]:
     tool, pending = answer.get("pendingTool"), answer.get("pendingId")
     lines = [f"{tool} (hazard class {answer.get('hazardClass')}) waits for your word; nothing was run."]
     if phrase := answer.get("confirmationPhrase"):
-        conversation = answer.get("conversationId")
+        conversation = shlex.quote(str(answer.get("conversationId")))
         lines.append(f'To run it: {command_name()} say "{phrase}" --conversation {conversation}')
     if pending:
         lines.append(f"Or: {command_name()} confirm {pending}")

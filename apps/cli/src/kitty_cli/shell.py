@@ -9,9 +9,8 @@ On a terminal with history and completion; from a pipe each line is said, and th
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
@@ -19,9 +18,9 @@ import httpx
 from kitty_cli.client import Service
 from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives, slash_word
-from kitty_cli.errors import CliError, ServiceFailed
+from kitty_cli.errors import CliError, Terminated
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, find_gateway
+from kitty_cli.gateway import call, find_gateway, listed
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
 from kitty_cli.translate import translate
@@ -29,6 +28,9 @@ from kitty_cli.visible import visible
 from kitty_core.confirmation import read_reply
 from kitty_core.settings import environment
 from kitty_core.state import state_dir
+
+if TYPE_CHECKING:
+    from prompt_toolkit.history import History
 
 COMMANDS: Mapping[str, str] = {
     "/help": "what there is",
@@ -126,11 +128,11 @@ class Shell:
             self._ask(replace(self._saying, message=str(phrase)))
 
     def _show_models(self) -> None:
-        for model in _listed(call(self._service, "GET", "/api/routing/models"), "models"):
+        for model in listed(call(self._service, "GET", "/api/routing/models"), "models"):
             self._say(visible(", ".join(str(value) for value in model.values() if value is not None)))
 
     def _show_tools(self) -> None:
-        for tool in _listed(call(self._service, "GET", "/api/tools"), "tools"):
+        for tool in listed(call(self._service, "GET", "/api/tools"), "tools"):
             state = "" if tool.get("enabled", True) else " (disabled)"
             self._say(visible(f"{tool.get('name')} [{tool.get('hazard_class')}]{state}: {tool.get('description', '')}"))
 
@@ -159,6 +161,8 @@ def run_shell(api: str | None) -> ExitCode:
             _print(visible(error.message))
         except httpx.HTTPError as error:
             _print(visible(translate(error).message))
+        except Terminated:
+            raise
         except KeyboardInterrupt:
             _print("Cancelled.")
         if shell.has_ended:
@@ -168,37 +172,43 @@ def run_shell(api: str | None) -> ExitCode:
 
 def _lines() -> Iterator[str]:
     if not sys.stdin.isatty():
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
         return
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory
 
     words = [part for name in COMMANDS for part in _spelt(name)]
-    history = state_dir() / "shell-history"
-    history.touch(mode=0o600)
-    session: PromptSession[str] = PromptSession(
-        PROMPT, history=FileHistory(str(history)), completer=WordCompleter(words, sentence=True)
-    )
+    completer = WordCompleter(words, sentence=True)
+    session: PromptSession[str] = PromptSession(PROMPT, history=_history(), completer=completer)
     while True:
-        with suppress(KeyboardInterrupt):  # Ctrl-C empties the line, Ctrl-D leaves
-            try:
-                yield session.prompt()
-            except EOFError:
-                return
+        try:
+            yield session.prompt()
+        except EOFError:  # Ctrl-D leaves
+            return
+        except Terminated:
+            raise
+        except KeyboardInterrupt:  # Ctrl-C empties the line
+            continue
+
+
+def _history() -> "History":
+    """What was typed before, in a file of this user's alone; that of this session, where there can be none."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    try:
+        file = state_dir() / "shell-history"
+        file.touch(mode=0o600)
+        file.open("ab").close()
+    except OSError as error:
+        print(f"kitty-cli: what is typed is not kept for later: {error}", file=sys.stderr)
+        return InMemoryHistory()
+    return FileHistory(str(file))
 
 
 def _spelt(command: str) -> list[str]:
     """`/agent on|off` as it can be typed: `/agent on` and `/agent off`."""
     word, _, rest = command.partition(" ")
     return [f"{word} {one}" for one in rest.split("|")] if "|" in rest else [word]
-
-
-def _listed(document: Any, name: str) -> list[dict[str, Any]]:
-    found = document.get(name) if isinstance(document, dict) else document
-    if not isinstance(found, list):
-        raise ServiceFailed(f"The gateway sent no list of {name}.")
-    return [entry if isinstance(entry, dict) else {"name": entry} for entry in found]
 
 
 def _print(text: str) -> None:

@@ -9,7 +9,9 @@ share one service token.
 """
 
 import dataclasses
+import errno
 import json
+import os
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
@@ -18,9 +20,9 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from kitty_cli.errors import NotConfigured
-
-LOOPBACK = "127.0.0.1"
+from kitty_cli import detached
+from kitty_cli.errors import NotConfigured, UsageProblem
+from kitty_cli.stack_door import DOOR, LOOPBACK, host_of
 
 
 @dataclass(frozen=True)
@@ -45,22 +47,21 @@ KINDS = (
 SHIPPED = Path(__file__).resolve().parents[4]
 """The checkout, whose `config` is used where the caller's folder has none."""
 FILES = {"TOOL_REGISTRY_PATH": "config/tool_registry.yaml", "BROKER_ALLOW_LIST": "config/commands.yaml"}
-PATHS = ("KITTY_MODEL_DIR", "SANDBOX_PY_PATH", "CODER_EVIDENCE_DIR", "CODER_CONVERSATIONS_DIR")
-NO_PATH = "off"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program to be started: `python -m module` with `env`; it answers `/healthz` on `port`."""
+    """One program to be started: `python -m module` with `env`; it answers `/healthz` on `port` of `host`."""
 
     name: str
     module: str
     port: int
     env: Mapping[str, str] = field(repr=False)
+    host: str = LOOPBACK
 
     @property
     def base_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,24 @@ class StackPlan:
     programs: tuple[Program, ...]
     engine: EnginePlan | None = None
 
+    @property
+    def size(self) -> int:
+        """How many processes it starts."""
+        return len(self.programs) + (self.engine is not None)
+
+    @property
+    def workspace(self) -> str:
+        """The folders that the broker's commands may work in; empty: none."""
+        return self._told("broker", "BROKER_WORKSPACE")
+
+    @property
+    def bind(self) -> str:
+        """The address the gateway listens on."""
+        return self._told("gateway", "KITTY_BIND")
+
+    def _told(self, program: str, variable: str) -> str:
+        return next((one.env.get(variable, "") for one in self.programs if one.name == program), "")
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
@@ -95,20 +114,32 @@ def with_absolute_paths(env: Mapping[str, str], folder: Path) -> dict[str, str]:
 
     The files of `config` that no variable names are those of `folder`, or the ones that were shipped.
     """
-    located = dict(env)
-    for name in (*PATHS, *FILES):
-        if (value := env.get(name, "").strip()) and value != NO_PATH:
-            located[name] = str(folder / Path(value).expanduser())
+    located = detached.with_absolute_paths(env, folder)
     for name, usual in FILES.items():
-        if not env.get(name, "").strip():
-            located[name] = str(
-                next(path for path in (folder / usual, SHIPPED / usual) if path.exists() or path == SHIPPED / usual)
-            )
+        named = env.get(name, "").strip() or (usual if (folder / usual).exists() else str(SHIPPED / usual))
+        located[name] = detached.absolute(named, folder)
     return located
+
+
+def with_workspaces(env: Mapping[str, str], folders: Sequence[Path], below: Path) -> dict[str, str]:
+    """`env` where the broker's commands may work in `folders`, which are meant from `below`; without any as it is.
+
+    Raises:
+        UsageProblem: one is no folder, or cannot be told to the broker.
+    """
+    if not folders:
+        return dict(env)
+    named = [below / folder.expanduser() for folder in folders]
+    for folder in named:
+        if not folder.is_dir() or os.pathsep in str(folder):
+            raise UsageProblem(f"--workspace {folder}: that is no folder, or one with {os.pathsep!r} in its name.")
+    return {**env, "BROKER_WORKSPACE": os.pathsep.join(map(str, named))}
 
 
 def plan_programs(env: Mapping[str, str], token: str, kinds: Sequence[Kind] = KINDS) -> tuple[Program, ...]:
     """The programs for this environment, on the ports it names or the usual ones.
+
+    The gateway is the one door: it listens where KITTY_BIND says, all else on loopback.
 
     Raises:
         NotConfigured: a variable is no port, or two programs have the same.
@@ -118,11 +149,21 @@ def plan_programs(env: Mapping[str, str], token: str, kinds: Sequence[Kind] = KI
         same = [other for other in ports if ports[other] == ports[kind.name]]
         if len(same) > 1:
             raise NotConfigured(f"{' and '.join(same)} are both to listen on port {ports[kind.name]}.")
-    addresses = {kind.base_variable: f"http://{LOOPBACK}:{ports[kind.name]}" for kind in kinds}
+    bind = env.get("KITTY_BIND", "").strip() or LOOPBACK
+    hosts = {kind.name: host_of(bind) if kind.name == DOOR else LOOPBACK for kind in kinds}
+    addresses = {kind.base_variable: f"http://{hosts[kind.name]}:{ports[kind.name]}" for kind in kinds}
     shared = {**env, **addresses, "KITTY_SERVICE_TOKEN": token, "KITTY_BIND": LOOPBACK}
     shared.pop("KITTY_IDLE_STOP_SEC", None)
+    names = [*filter(None, [env.get("KITTY_ALLOWED_HOSTS", "")]), hosts.get(DOOR, LOOPBACK)]
+    of_door = {"KITTY_BIND": bind, "KITTY_ALLOWED_HOSTS": ",".join(names)}
     return tuple(
-        Program(kind.name, kind.module, ports[kind.name], shared | {kind.port_variable: str(ports[kind.name])})
+        Program(
+            kind.name,
+            kind.module,
+            ports[kind.name],
+            shared | {kind.port_variable: str(ports[kind.name])} | (of_door if kind.name == DOOR else {}),
+            hosts[kind.name],
+        )
         for kind in kinds
     )
 
@@ -154,9 +195,10 @@ def check_ports(programs: Sequence[Program]) -> None:
     """Refuses to start beside something that holds a port.
 
     Raises:
-        NotConfigured: names each port, who has it as far as this user may know, and the variable that moves it.
+        NotConfigured: names each port, who has it as far as this user may know, and the variable that moves it; or
+            the address that cannot be listened on.
     """
-    taken = [program for program in programs if not _is_free(program.port)]
+    taken = [program for program in programs if not _is_free(program.port, program.env.get("KITTY_BIND", LOOPBACK))]
     if taken:
         variables = {kind.name: kind.port_variable for kind in KINDS}
         lines = [
@@ -173,13 +215,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
+def _is_free(port: int, bind: str) -> bool:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
             return False
+        raise NotConfigured(f"KITTY_BIND={bind}: this machine cannot listen there ({error.strerror}).") from error
     return True
 
 

@@ -1,12 +1,10 @@
 """What `up` left running, on record: who supervises, and each program with its process, address, log and state."""
 
-import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
-
+from kitty_cli.detached import process_of
 from kitty_cli.state import write_atomically
 from kitty_core.state import state_dir
 
@@ -25,6 +23,11 @@ class ProgramRecord:
     """starting, running, failed, stopped, or how it ended and when it starts again."""
     restarts: int
 
+    @property
+    def runs(self) -> bool:
+        """Whether that very process still runs."""
+        return process_of(self.pid, self.created) is not None
+
 
 @dataclass(frozen=True)
 class StackRecord:
@@ -33,10 +36,19 @@ class StackRecord:
     pid: int
     created: float
     programs: tuple[ProgramRecord, ...]
+    workspace: str = ""
+    """The folders that the broker's commands may work in, separated by `:`."""
+    bind: str = ""
+    """The address the gateway listens on."""
 
     @property
     def is_supervised(self) -> bool:
-        return runs(self.pid, self.created)
+        return process_of(self.pid, self.created) is not None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether anything of it still runs."""
+        return self.is_supervised or any(program.runs for program in self.programs)
 
     @property
     def gateway(self) -> str | None:
@@ -64,7 +76,7 @@ def read_stack() -> StackRecord | None:
         document = json.loads(stack_file().read_text(encoding="utf-8"))
         programs = tuple(ProgramRecord(**program) for program in document.pop("programs"))
         return StackRecord(**document, programs=programs)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -75,11 +87,3 @@ def gateway_of(record: StackRecord | None) -> str | None:
 
 def write_stack(record: StackRecord) -> None:
     write_atomically(stack_file(), json.dumps(asdict(record), indent=2) + "\n", mode=0o600)
-
-
-def runs(pid: int, created: float) -> bool:
-    """Whether that very process still runs: its number may have gone to another since."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        return bool(abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE)
-    return False

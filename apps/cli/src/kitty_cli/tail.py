@@ -14,9 +14,14 @@ def fresh(log: Path) -> Path:
     return log
 
 
+def size_of(log: Path) -> int:
+    """Bytes it has; 0 where it is not there."""
+    return log.stat().st_size if log.exists() else 0
+
+
 def tail_of(log: Path, start: int) -> str:
-    """The last lines after byte `start`, as the end of a sentence."""
+    """The last lines after byte `start`, as the end of a sentence. One that began anew since is read from there."""
     with log.open("rb") as file:
-        file.seek(start)
+        file.seek(start if start <= size_of(log) else 0)
         lines = file.read().decode(errors="replace").splitlines()[-LINES:]
     return f" It said last ({log}):\n" + "\n".join(lines) if lines else f" It said nothing ({log})."

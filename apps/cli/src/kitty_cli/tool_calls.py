@@ -17,7 +17,7 @@ from kitty_cli.command_name import command_name
 from kitty_cli.errors import UsageProblem
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call as ask_gateway
-from kitty_cli.gateway import find_gateway
+from kitty_cli.gateway import find_gateway, listed
 from kitty_cli.render import write_json
 from kitty_cli.visible import visible
 from kitty_core.confirmation import read_reply
@@ -26,11 +26,12 @@ from kitty_core.settings import environment
 
 def show_tools(as_json: bool) -> ExitCode:
     """All tools of the gateway, each in a line or two."""
-    listed = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
+    answer = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
+    tools = listed(answer, "tools")
     if as_json:
-        write_json(listed)
+        write_json(answer)
         return ExitCode.VERIFIED
-    for tool in listed["tools"]:
+    for tool in tools:
         says = "needs your word" if tool["requires_confirmation"] else "runs when called"
         state = says if tool["enabled"] else "switched off"
         print(visible(f"{tool['name']:<22} hazard {tool['hazard_class']:<7} {state}\n    {tool['description']}"))
@@ -50,7 +51,7 @@ def confirm(
         UsageProblem: no such call waits, there is nobody who could be asked, or the approval is none.
     """
     gateway = find_gateway(None, environment())
-    waiting = ask_gateway(gateway, "GET", "/api/confirmations")["confirmations"]
+    waiting = listed(ask_gateway(gateway, "GET", "/api/confirmations"), "confirmations")
     if pending_id is None:
         return _show_all(waiting, as_json)
     call = next((call for call in waiting if call["pendingId"] == pending_id), None)
@@ -105,9 +106,13 @@ def _body(call: Mapping[str, Any], message: str) -> dict[str, Any]:
 def _asked(call: Mapping[str, Any]) -> str:
     print(_in_words(call), file=sys.stderr)
     if not sys.stdin.isatty():
-        raise UsageProblem(f"Say it: {command_name()} confirm {call['pendingId']} '{call['confirmationPhrase']}'")
+        phrase = shlex.quote(str(call["confirmationPhrase"]))
+        raise UsageProblem(f"Say it: {command_name()} confirm {call['pendingId']} {phrase}")
     print("> ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline()
+    said = sys.stdin.readline()
+    if not said:
+        raise UsageProblem("Nothing was said; nothing was run, and the call still waits.")
+    return said
 
 
 def _said(

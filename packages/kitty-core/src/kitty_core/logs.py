@@ -4,9 +4,15 @@ Audit is not logging: what a log line says may be lost, what the audit trail say
 """
 
 import logging
+import re
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal takes for an order: anybody can put it into the path of a request."""
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:
@@ -21,9 +27,18 @@ def configure_logs(service: str, level: str = "INFO") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            *([_shown] if on_terminal else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(),
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _shown(logger: object, method: str, facts: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The facts with their control characters written out, as JSON does it by itself."""
+    for name, value in facts.items():
+        if isinstance(value, str):
+            facts[name] = OBEYED.sub(lambda found: f"\\x{ord(found.group()):02x}", value)
+    return facts

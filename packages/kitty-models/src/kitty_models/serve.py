@@ -106,6 +106,7 @@ class EmbeddedServer:
         port: int = 0,
         api_key: str | None = None,
         cache_ram_mib: int = CACHE_RAM_MIB,
+        log: Path | None = None,
         command: Sequence[str] = ENGINE_COMMAND,
     ) -> None:
         """Starts nothing yet.
@@ -115,6 +116,7 @@ class EmbeddedServer:
             n_ctx: tokens of context, shared by the `n_parallel` slots.
             port: 0 lets the system pick a free one at the moment of binding, so no two starts collide.
             api_key: default a random one.
+            log: file that what the engine logs is added to; default one that goes with it.
         """
         self.alias = alias
         self.api_key = api_key or secrets.token_urlsafe(32)
@@ -126,7 +128,9 @@ class EmbeddedServer:
         self._cache_ram_mib = cache_ram_mib
         self._command = tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_file = log
         self._log: IO[bytes] | None = None
+        self._log_began = 0
         self._address: str | None = None
 
     async def __aenter__(self) -> "EmbeddedServer":
@@ -209,7 +213,8 @@ class EmbeddedServer:
             owner_pid=os.getpid(),
         )
         self._address = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop()
+        self._log = self._log_file.open("ab+") if self._log_file else tempfile.TemporaryFile()  # noqa: SIM115 -- closed by stop()
+        self._log_began = self._log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -247,7 +252,7 @@ class EmbeddedServer:
             return ""
         self._log.flush()
         size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - TAIL_BYTES))
+        self._log.seek(max(self._log_began, size - TAIL_BYTES))
         text = self._log.read().decode(errors="replace").strip().replace(self.api_key, "***")
         return f" It logged last:\n{text}" if text else " It logged nothing."
 

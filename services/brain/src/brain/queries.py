@@ -123,7 +123,8 @@ class Queries:
     def _key(self, asked: Asked, question: Question) -> Key | None:
         """Where an answer of this may be kept; None: nowhere."""
         text = normalised(question.request)
-        if question.history or question.settled or question.tool or question.tool_mode != "auto" or not text:
+        is_plain = question.tool_mode == "auto" and not question.tool and not question.settled
+        if question.history or not is_plain or not text:
             return None
         if route(question.request).kind == "coding" or question.no_tools_because is not None:
             return None
@@ -148,13 +149,8 @@ class Queries:
 
     def _remember(self, asked: Asked, question: Question, state: BrainState) -> None:
         if asked.keeps_history:
-            exchange = Exchange(
-                question.request,
-                state.get("output", ""),
-                state.get("is_coding", False),
-                state.get("is_open", False),
-                question.model,
-            )
+            asks, is_coding = state.get("is_open", False), state.get("is_coding", False)
+            exchange = Exchange(question.request, state.get("output", ""), is_coding, asks, question.model)
             self._histories.add(question.caller.user_id, question.conversation_id, exchange)
 
 

@@ -11,7 +11,8 @@ change between the check and the use. So git is given a folder of our own as its
 
 What such data can do is be data. Attributes in the work tree may name filters and drivers; none of them is defined.
 Refused: a `.git` that is no folder (work trees, submodules, links out), a `commondir` (points elsewhere), alternates
-(objects from elsewhere), and kinds of repositories that git 2.39 does not know.
+(objects from elsewhere), links among its data (git shows lines of what it cannot read as such), and kinds of
+repositories that git 2.39 does not know.
 """
 
 import os
@@ -24,6 +25,8 @@ from broker.errors import RepositoryIsRefused
 
 HEAD = re.compile(r"(ref: refs/(?!.*\.\.)[^\x00-\x20~^:?*\[\\\x7f]{1,250}|[0-9a-f]{40}|[0-9a-f]{64})\n?")
 DATA = ("refs", "packed-refs", "shallow", "info")
+MOST_REFS = 20_000
+"""Files and folders below refs that are looked at; a repository of that size has its refs packed."""
 BOOLEAN = ("true", "false")
 HARMLESS: Mapping[str, tuple[str, ...]] = {
     "core.filemode": BOOLEAN,
@@ -41,6 +44,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "GIT_WORK_TREE": ".",
     "GIT_OBJECT_DIRECTORY": ".git/objects",
     "GIT_INDEX_FILE": ".git/index",
+    "GIT_GRAFT_FILE": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_ATTR_NOSYSTEM": "1",
@@ -67,6 +71,7 @@ def prepare(workspace: int, folder: Path) -> dict[str, str]:
         if "commondir" in names or "reftable" in names:
             raise _refused("is a linked work tree, or of a kind that is not understood")
         _has_no_alternates(repository)
+        _has_no_links(repository, names)
         head = _text(repository, "HEAD")
         if head is None or not HEAD.fullmatch(head):
             raise _refused("has no HEAD that says which commit or branch it is on")
@@ -124,6 +129,42 @@ def _has_no_alternates(repository: int) -> None:
             raise _refused("borrows objects from another place (objects/info/alternates)")
     finally:
         os.close(info)
+
+
+def _has_no_links(repository: int, names: set[str]) -> None:
+    """Nothing that git reads as data leads elsewhere: entries of `.git`, of objects, packs and info, and all refs."""
+    waiting = [("", "."), *((name, name) for name in ("objects", "objects/pack", "info", "refs"))]
+    seen = 0
+    for name, path in waiting:
+        if name.partition("/")[0] not in {"", *names}:
+            continue
+        for entry in _entries(repository, path):
+            place = f"{name}/{entry.name}".lstrip("/")
+            if entry.is_symlink() and (name or _is_data(entry.name)):
+                raise _refused(f"has a {place[:100]!r} that is a link")
+            if name.startswith("refs"):
+                seen += 1
+                waiting += [(place, place)] if entry.is_dir(follow_symlinks=False) else []
+        if seen > MOST_REFS:
+            raise _refused(f"has more than {MOST_REFS} refs that are not packed")
+
+
+def _is_data(name: str) -> bool:
+    return name in {*DATA, "objects", "index"} or name.startswith("sharedindex.")
+
+
+def _entries(repository: int, path: str) -> list["os.DirEntry[str]"]:
+    """What is in a folder below; nothing where there is no such folder."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        folder = os.open(path, flags, dir_fd=repository)
+    except OSError:
+        return []
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    finally:
+        os.close(folder)
 
 
 def _opened(folder: int, name: str, flags: int = 0) -> int:

@@ -31,6 +31,8 @@ from kitty_sandbox.guest import syscalls
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/nix/store")
+OWN_PROCESS = "/proc/self"
+"""All that a command with a workspace sees of /proc: what lies there could have it show another process's arguments."""
 GRACE_SEC = 2.0
 """Between SIGTERM and SIGKILL."""
 GUARD_WITHIN_SEC = 10.0
@@ -104,7 +106,8 @@ class Runner:
         self, command: Command, filled: Filled, timeout_sec: float, folder: int | None, env: Mapping[str, str]
     ) -> dict[str, Any]:
         program = os.path.dirname(os.path.realpath(str(command.executable)))
-        readable = [*SYSTEM_FOLDERS, *{sys.prefix, sys.base_prefix, program}, *([] if folder is None else ["."])]
+        system = [OWN_PROCESS if path == "/proc" and folder is not None else path for path in SYSTEM_FOLDERS]
+        readable = [*system, *{sys.prefix, sys.base_prefix, program}, *([] if folder is None else ["."])]
         return {
             "argv": [str(command.executable), *filled.argv],
             "env": env,

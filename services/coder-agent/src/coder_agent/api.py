@@ -5,18 +5,19 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from coder_agent.backends import Backends
 from coder_agent.decision import TIERS
+from coder_agent.direct import Call, DirectCalls, Events
 from coder_agent.errors import NetworkIsRefused
 from coder_agent.jobs import Answer, Ids, Jobs
 from coder_agent.settings import Settings
 from coder_agent.shapes import CodingResponse, Health
 from coder_agent.state import Task
 from coder_agent.task import module_name_problem, read_task
+from kitty_core.audit.late import LateAuditLog
 from kitty_core.errors import KittyError
 from kitty_core.leaving import events_of, gone_from, unless_gone
 from kitty_core.problems import WITH_A_BODY, documented
@@ -109,7 +110,9 @@ def _encodable(text: str) -> None:
         raise ValueError("is not valid Unicode text") from None
 
 
-def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Settings) -> APIRouter:
+def create_router(
+    jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Settings, calls: DirectCalls, trail: LateAuditLog
+) -> APIRouter:
     """The coder-agent's routes over its parts."""
     router = APIRouter()
 
@@ -122,8 +125,9 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         200 with `verdict` verified, tests_failed, not_verified or budget_exhausted; 503 model_unavailable or
         sandbox_unavailable (the body still has `code` and `tests` where there are any); 504 deadline before any code.
         """
-        task = await asyncio.to_thread(_task, body, settings)
-        job = jobs.run(task, _ids(body, request), lambda event: None)
+        call = await calls.begin(request)
+        task, ids = await _read(body, request, call, settings)
+        job = call.runs(jobs.run(task, ids, lambda event: None), ids.job_id)
         return _response(await unless_gone(job, gone_from(request.receive)))
 
     @router.post(
@@ -133,13 +137,10 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
     )
     async def stream(body: CodingRequest, request: Request) -> Response:
         """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
-        task = await asyncio.to_thread(_task, body, settings)
-        ids = _ids(body, request)
-        return StreamingResponse(
-            events_of(lambda listener: jobs.run(task, ids, listener), _last_event),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        call = await calls.begin(request)
+        task, ids = await _read(body, request, call, settings)
+        frames = events_of(lambda listener: call.runs(jobs.run(task, ids, listener), ids.job_id), _last_event)
+        return Events(frames, call)
 
     @router.get("/healthz", responses={200: {"model": Health}})
     async def healthz() -> dict[str, Any]:
@@ -147,9 +148,11 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
         servers, status = await asyncio.gather(backends.health(), _probed_soon(sandbox))
         is_up = any(state in {"ok", "loading", "unknown"} for state in servers.values())
         is_isolating = status.available or status is BEING_PROBED or not settings.sandbox_enabled
+        is_well = is_up and is_isolating and not calls.rows_lost
         return {
             "service": "coder-agent",
-            "status": "ok" if is_up and is_isolating else "degraded" if is_up or is_isolating else "error",
+            "status": "ok" if is_well else "degraded" if is_up or is_isolating else "error",
+            "access": "open" if settings.is_loopback else "token",
             "llm_servers": servers,
             "sandbox": {
                 "enabled": settings.sandbox_enabled,
@@ -163,6 +166,7 @@ def create_router(jobs: Jobs, backends: Backends, sandbox: Sandbox, settings: Se
             "embedded_model": backends.embedded.default if backends.embedded else None,
             "jobs_running": jobs.running,
             "jobs_queued": jobs.queued,
+            "audit": {"spooled_rows": await asyncio.to_thread(lambda: trail.waiting), "lost_rows": calls.rows_lost},
         }
 
     @router.get("/readyz", responses={200: {"model": Health}, 503: {"model": Health}}, response_class=Response)
@@ -201,8 +205,14 @@ def _task(body: CodingRequest, settings: Settings) -> Task:
     )
 
 
-def _ids(body: CodingRequest, request: Request) -> Ids:
-    return Ids(request_id=request.scope.get("request_id"), conversation_id=body.conversation_id, user_id=body.user_id)
+async def _read(body: CodingRequest, request: Request, call: Call, settings: Settings) -> tuple[Task, Ids]:
+    try:
+        task = await asyncio.to_thread(_task, body, settings)
+    except NetworkIsRefused as error:
+        await call.refuse(error)
+        raise
+    user_id = call.user_of(body.user_id)
+    return task, Ids(request_id=request.scope["request_id"], conversation_id=body.conversation_id, user_id=user_id)
 
 
 def _response(answer: Answer) -> Response:

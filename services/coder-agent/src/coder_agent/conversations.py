@@ -3,10 +3,12 @@
 A conversation belongs to one user: another user's with the same name is another conversation.
 """
 
+import ast
 import contextlib
 import hashlib
 import json
 import os
+import secrets
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,8 +32,8 @@ class Conversations:
         if path is None or not path.exists():
             return None
         try:
-            return Earlier(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return _read(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, TypeError, SyntaxError) as error:
             log.warning("conversation_not_read", reason=str(error))
             return None
 
@@ -42,11 +44,7 @@ class Conversations:
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(earlier)) + "\n")
-            part.replace(path)
+            _write(path, json.dumps(asdict(earlier)) + "\n")
             self._prune(path.parent)
         except OSError as error:
             log.warning("conversation_not_kept", reason=str(error))
@@ -62,3 +60,25 @@ class Conversations:
         for path in files[: max(0, len(files) - self._keep)]:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+
+
+def _read(text: str) -> Earlier:
+    """Raises: ValueError, TypeError, SyntaxError: it is no conversation."""
+    earlier = Earlier(**json.loads(text))
+    ast.parse(earlier.code)
+    texts = (earlier.request, earlier.module, earlier.caller_tests or "")
+    if not all(isinstance(one, str) for one in texts):
+        raise ValueError("a field is no text")
+    return earlier
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, also where two jobs of one conversation end at once."""
+    part = path.with_suffix(f".{secrets.token_hex(8)}.part")
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

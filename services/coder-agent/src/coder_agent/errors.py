@@ -6,6 +6,7 @@ KittyError (kitty_core)
 ├─ SandboxIsUnavailable   503 sandbox_unavailable   (the body still has code and tests)
 ├─ DeadlineBeforeCode     504 deadline
 ├─ NetworkIsRefused       403 network_refused
+├─ NotThisUser            403 other_user
 ├─ UnknownModel           422 unknown_model
 └─ PromptTooLong          413 prompt_too_long
 """
@@ -45,6 +46,12 @@ class NetworkIsRefused(Forbidden):
     """Generated code never gets the network: the sandbox has none, and allow_network is only honoured as false."""
 
     code = "network_refused"
+
+
+class NotThisUser(Forbidden):
+    """The body names another user than the one who asks."""
+
+    code = "other_user"
 
 
 class UnknownModel(BadRequest):

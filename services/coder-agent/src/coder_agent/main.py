@@ -2,13 +2,14 @@
 
 settings → backends (models) ─┐
            sandbox ───────────┼─> jobs (graph) ─> api
-           metrics ───────────┘
+           metrics ───────────┘      │
+audit trail → recorder → direct calls ┘
 """
 
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -18,12 +19,16 @@ from fastapi import FastAPI
 
 from coder_agent.api import create_router
 from coder_agent.backends import Backends, backends_of
+from coder_agent.direct import DirectCalls
 from coder_agent.jobs import Jobs
 from coder_agent.metrics import MeteredSandbox, Metrics
 from coder_agent.settings import Settings
+from kitty_core.audit import Recorder, SpooledAuditLog
+from kitty_core.audit.late import LateAuditLog
 from kitty_core.errors import ConfigurationError
 from kitty_core.logs import configure_logs
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
+from kitty_core.service_token import service_token
 from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
 from kitty_models.errors import ModelsError
@@ -31,10 +36,17 @@ from kitty_sandbox import BubblewrapSandbox, Sandbox
 
 log = structlog.get_logger()
 IDLE_LOOK_SEC = 1.0
+SWEEP_EVERY_SEC = 5.0
 
 
-def create_app(settings: Settings, *, backends: Backends | None = None, sandbox: Sandbox | None = None) -> FastAPI:
-    """The service with its real parts; the last two are for tests that bring their own.
+def create_app(
+    settings: Settings,
+    *,
+    backends: Backends | None = None,
+    sandbox: Sandbox | None = None,
+    open_trail: Callable[[], SpooledAuditLog] | None = None,
+) -> FastAPI:
+    """The service with its real parts; the last three are for tests that bring their own.
 
     Raises:
         ConfigurationError, ModelsError: a setting is wrong.
@@ -48,40 +60,71 @@ def create_app(settings: Settings, *, backends: Backends | None = None, sandbox:
     own = BubblewrapSandbox(python=settings.sandbox_py_path or None, tier=settings.sandbox_tier)
     isolated = MeteredSandbox(sandbox or own, metrics)
     jobs = Jobs(models, isolated, settings, metrics)
+    trail = LateAuditLog(open_trail or _open_trail)
+    metrics.spool_rows.set_function(lambda: trail.waiting)
+    calls = DirectCalls(Recorder(trail))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await models.start()
-        warming = asyncio.create_task(isolated.probe())
+        trail.begin()
+        warming, sweep = asyncio.create_task(isolated.probe()), asyncio.create_task(_sweep(trail))
         try:
             yield
         finally:
             warming.cancel()
+            sweep.cancel()
+            await calls.finish()
+            trail.close()
             own.close()
             await models.stop()
 
     hosts = {name.strip().lower() for name in settings.kitty_allowed_hosts.split(",") if name.strip()}
     app = create_service(
         "coder-agent",
-        guard=Guard(allowed_hosts=LOOPBACK_HOSTS | hosts, service_token=settings.kitty_service_token),
+        guard=Guard(
+            allowed_hosts=LOOPBACK_HOSTS | hosts,
+            service_token=service_token(settings.kitty_service_token),
+            open_to_this_machine="/api/coding/" if settings.is_loopback else None,
+        ),
         registry=metrics.registry,
         lifespan=lifespan,
         version=version("kitty-coder-agent"),
     )
-    app.include_router(create_router(jobs, models, isolated, settings))
+    app.include_router(create_router(jobs, models, isolated, settings, calls, trail))
     app.state.jobs = jobs
+    app.state.calls = calls
+    app.state.trail = trail
     return app
+
+
+def _open_trail() -> SpooledAuditLog:
+    from kitty_core.audit.opening import open_audit  # half a second, which no answer waits for
+
+    return open_audit(environment())
+
+
+async def _sweep(trail: LateAuditLog) -> None:
+    """Writes rows that wait, also where no further job comes."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SEC)
+        await asyncio.to_thread(trail.drain)
 
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, or until nothing was asked for `kitty_idle_stop_sec`."""
     app = create_app(settings)
     server = server_for(app, settings.kitty_bind, settings.coder_port)
+    app.state.calls.is_stopping = lambda: server.should_exit
     watcher = asyncio.create_task(_stop_when_idle(server, app.state.jobs, settings.kitty_idle_stop_sec))
+    opening = asyncio.create_task(_stop_without_trail(server, app.state.trail))
     try:
         await server.serve()
     finally:
         watcher.cancel()
+    if opening.done():
+        opening.result()
+    opening.cancel()
 
 
 async def _stop_when_idle(server: uvicorn.Server, jobs: Jobs, idle_sec: float | None) -> None:
@@ -91,6 +134,15 @@ async def _stop_when_idle(server: uvicorn.Server, jobs: Jobs, idle_sec: float | 
             log.info("idle_stop", seconds=idle_sec)
             server.should_exit = True
             return
+
+
+async def _stop_without_trail(server: uvicorn.Server, trail: LateAuditLog) -> None:
+    """Ends the service where the settings of the audit trail are wrong. Raises: ConfigurationError."""
+    try:
+        await trail.opened()
+    except ConfigurationError:
+        server.should_exit = True
+        raise
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ class Metrics:
         self.sandbox_runs = Counter("sandbox_runs_total", "Sandbox runs", ["outcome"], **on)
         self.jobs_running = Gauge("jobs_running", "Jobs running now", **on)
         self.jobs_queued = Gauge("jobs_queued", "Jobs that wait for their turn", **on)
+        self.spool_rows = Gauge("audit_spool_rows", "Audit rows that wait for the database", **on)
 
 
 class MeteredSandbox:

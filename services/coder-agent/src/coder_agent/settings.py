@@ -18,7 +18,7 @@ class Settings(KittySettings):
     kitty_allowed_hosts: str = ""
     """Comma-separated Host names served besides loopback, such as `coder-agent`."""
     kitty_service_token: str | None = None
-    """Wanted as `Authorization: Bearer …` when set, and sent to the brain (unset: the file `service-token` is)."""
+    """The gateway's `Authorization: Bearer …`, and sent to the brain; on loopback `/api/coding/*` answers without."""
     kitty_idle_stop_sec: float | None = Field(default=None, gt=0)
     """Stop by itself after so many seconds without a request; unset: never."""
     kitty_model: str = ""

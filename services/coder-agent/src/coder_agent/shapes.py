@@ -67,13 +67,23 @@ class SandboxHealth(BaseModel):
     warnings: list[str]
 
 
+class AuditHealth(BaseModel):
+    """Audit rows that wait for the database, and those that neither it nor the disk took."""
+
+    spooled_rows: int
+    lost_rows: int
+
+
 class Health(BaseModel):
     """How the service is."""
 
     service: Literal["coder-agent"]
     status: Literal["ok", "degraded", "error"]
+    access: Literal["open", "token"]
+    """`open`: on loopback `/api/coding/*` answers without the service token."""
     llm_servers: dict[str, str]
     sandbox: SandboxHealth
     embedded_model: str | None
     jobs_running: int
     jobs_queued: int
+    audit: AuditHealth

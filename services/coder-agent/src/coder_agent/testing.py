@@ -1,8 +1,10 @@
 """A real coder-agent for tests: the whole service over real HTTP, on a free port, in a thread of this process."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,17 +12,22 @@ import httpx
 from coder_agent.backends import backends_of
 from coder_agent.main import create_app
 from coder_agent.settings import Settings
+from kitty_core.audit import SpooledAuditLog
 from kitty_core.serving import listening
+from kitty_core.testing import MemoryAuditLog
 from kitty_sandbox import Sandbox
+
+TOKEN = "the-service-token-of-the-tests"
 
 
 @dataclass(frozen=True)
 class RunningAgent:
-    """Where it listens."""
+    """Where it listens, and what it wrote down."""
 
     base_url: str
+    audit: MemoryAuditLog
     headers: Mapping[str, str] = field(default_factory=dict)
-    """The service token, where it wants one."""
+    """The service token, where the test named one: then it asks as the gateway does."""
 
     def generate(self, request: str, **fields: Any) -> httpx.Response:
         """POST /api/coding/generate."""
@@ -35,10 +42,19 @@ class RunningAgent:
         """GET a path."""
         return httpx.get(f"{self.base_url}{path}", timeout=30, trust_env=False)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The audit rows, oldest first."""
+        return [dict(entry.columns) for entry in self.audit.rows]
+
 
 @contextmanager
 def running_agent(
-    model_url: str, *, sandbox: Sandbox | None = None, env: Mapping[str, str] | None = None, **settings: Any
+    model_url: str,
+    *,
+    sandbox: Sandbox | None = None,
+    env: Mapping[str, str] | None = None,
+    audit: MemoryAuditLog | None = None,
+    **settings: Any,
 ) -> Iterator[RunningAgent]:
     """Serve until the block ends.
 
@@ -49,8 +65,17 @@ def running_agent(
         settings: fields of `Settings`.
     """
     servers = {"LLAMACPP_F16_BASE": model_url, "LLAMACPP_Q4_BASE": model_url, **(env or {})}
-    own = Settings(_env_file=None, **{"coder_evidence_dir": "off", "coder_conversations_dir": "off", **settings})
-    token = own.kitty_service_token
+    off = {"coder_evidence_dir": "off", "coder_conversations_dir": "off", "kitty_service_token": TOKEN}
+    own = Settings(_env_file=None, **{**off, **settings})
+    token = settings.get("kitty_service_token")
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    with listening(create_app(own, backends=backends_of(own, servers), sandbox=sandbox)) as base_url:
-        yield RunningAgent(base_url, headers)
+    log = audit or MemoryAuditLog()
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(
+            own,
+            backends=backends_of(own, servers),
+            sandbox=sandbox,
+            open_trail=lambda: SpooledAuditLog(log, Path(folder)),
+        )
+        with listening(app) as base_url:
+            yield RunningAgent(base_url, log, headers)

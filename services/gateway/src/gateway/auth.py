@@ -90,9 +90,18 @@ def credential(headers: Mapping[str, str]) -> str:
     return given.pop() if given else ""
 
 
-def may(caller: Caller, method: str) -> None:
-    """Raises IsReadOnly where `caller` may only read and `method` does more."""
-    if method not in READING and (caller.role == "read-only" or caller.is_remote_read_only):
+def may(caller: Caller, method: str, path: str) -> None:
+    """Returns where `caller` may use `method` on `path`.
+
+    Which tools the role read-only may call is for the door to judge: some change nothing. X-Remote-Mode leaves GET.
+
+    Raises:
+        IsReadOnly: the caller may only read, and this does more.
+    """
+    if method in READING:
+        return
+    is_for_the_door = method == "POST" and path.startswith("/api/tools/")
+    if caller.is_remote_read_only or (caller.role == "read-only" and not is_for_the_door):
         raise IsReadOnly
 
 

@@ -1,7 +1,7 @@
 """The broker's commands: `broker.run` is as dangerous as the command it names, and takes what that one takes.
 
-Asked of the broker itself (`GET /commands`) and kept for a few seconds. While the broker is away no class is known, and
-a call counts as the tool's own class, which is high; no commands are listed then.
+Asked of the broker itself (`GET /commands`, within two seconds) and kept for a few seconds. While the broker is away no
+class is known, and a call counts as the tool's own class, which is high; no commands are listed then.
 """
 
 import asyncio

@@ -38,6 +38,7 @@ from kitty_core.hazard import Call, Decision, judge
 from kitty_core.leaving import CallerIsGone, Gone, unless_gone
 from kitty_core.registry import LiveRegistry, backing_url
 from kitty_core.tools import Tool
+from kitty_core.wire import from_json
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -96,6 +97,14 @@ class Door:
         # On these names other services may listen as well: they are the gateway's only together with its port.
         names = {"gateway"} | (self._own_hosts if urlsplit(tool.url).port == port else set())
         return backing_url(tool.url, names=names, port=port, backing=self._backing)
+
+    @property
+    def phrases(self) -> set[str]:
+        """What confirms one tool or another."""
+        return {self._phrase_of(tool) for tool in self._live.current.tools.values()}
+
+    def _phrase_of(self, tool: Tool) -> str:
+        return tool.confirmation_phrase or self._settings.hazard_confirmation_phrase
 
     async def invoke(self, wish: Wish, gone: Gone) -> Waiting | Done | Passage:
         """Makes the call, if it may be made. Exactly one row is written, at the latest when a `Passage` ends.
@@ -163,7 +172,7 @@ class Door:
             arguments_sha256=sha256,
             user_id=wish.caller.user_id,
             conversation_id=conversation_id,
-            phrase=tool.confirmation_phrase or self._settings.hazard_confirmation_phrase,
+            phrase=self._phrase_of(tool),
             hazard_class=decision.hazard_class or tool.hazard_class,
             dual_confirm=tool.dual_confirm,
             override_given=wish.override_given,
@@ -193,7 +202,7 @@ class Door:
             name = self._upstreams.name_of(url)
             raise ServiceAnsweredBadly(f"{name} answered {tool.name} with {response.status_code} and no JSON.")
         await row.end(facts)
-        headers = [pair for pair in passed_on(response.headers.multi_items()) if pair[0] != b"content-encoding"]
+        headers = passed_on(response.headers.multi_items())
         decision: Literal["allowed", "confirmed"] = "confirmed" if wish.confirmed else "allowed"
         return Done(tool.name, decision, facts, response.status_code, headers, content, body)
 
@@ -241,6 +250,6 @@ async def _whole(response: httpx.Response, name: str) -> bytes:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return from_json(content)
     except (ValueError, RecursionError):
         return None

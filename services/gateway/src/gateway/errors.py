@@ -10,6 +10,7 @@ KittyError (kitty_core)
 ├─ ToolIsBlocked            403 tool_blocked            (Forbidden)
 ├─ UnknownTool              404 unknown_tool
 ├─ UnknownCommand           404 unknown_command
+├─ BodyIsNoJson             422 bad_request             (BadRequest)
 ├─ ArgumentsAreWrong        422 bad_request             (BadRequest)
 ├─ ConfirmationIsRefused    403 confirmation_refused    (Forbidden)
 ├─ UnknownConfirmation      404 unknown_confirmation
@@ -28,7 +29,7 @@ from kitty_core.errors import BadRequest, Forbidden, KittyError, Unauthorized
 
 
 class KeyIsNeeded(Unauthorized):
-    """An API key is needed (Authorization: Bearer KEY, or X-API-Key). Make one: python -m gateway.keys create."""
+    """An API key is needed (Authorization: Bearer KEY, or X-API-Key). `./kitty keys` (`kitty-cli keys`) makes one."""
 
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
@@ -88,6 +89,10 @@ class UnknownCommand(KittyError):
 
     status = 404
     code = "unknown_command"
+
+
+class BodyIsNoJson(BadRequest):
+    """The body is no JSON."""
 
 
 class ArgumentsAreWrong(BadRequest):

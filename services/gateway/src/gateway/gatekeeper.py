@@ -3,10 +3,12 @@
 key ──> caller ──> reading or more? ──> requests a minute ──> places ──> route (`caller_of(request)`)
  └─ wrong or missing ──> 401, and after some of them 429 for that address
 
+Who is known and may only read leaves a row where a tool was to be called (`on_refusal`).
 A right key is never refused for the failures of others behind the same address.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,13 +24,21 @@ class Gatekeeper:
     """The ASGI layer."""
 
     def __init__(
-        self, app: ASGIApp, doorman: Doorman, rate: RateLimit, failures: RateLimit, concurrency: Concurrency
+        self,
+        app: ASGIApp,
+        doorman: Doorman,
+        rate: RateLimit,
+        failures: RateLimit,
+        concurrency: Concurrency,
+        on_refusal: Callable[[Scope, Caller, str], Awaitable[None]],
     ) -> None:
+        """`on_refusal` is told the request, who asked, and the code of the refusal."""
         self.app = app
         self._doorman = doorman
         self._rate = rate
         self._failures = failures
         self._concurrency = concurrency
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
@@ -55,7 +65,11 @@ class Gatekeeper:
             self._failures.take(request.client.host if request.client else "")
             raise
         self._rate.take(caller.key_id)
-        may(caller, request.method)
+        try:
+            may(caller, request.method, request.scope["path"])
+        except KittyError as error:
+            await self._on_refusal(request.scope, caller, error.code)
+            raise
         return caller
 
 

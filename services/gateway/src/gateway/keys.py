@@ -1,9 +1,10 @@
-"""API keys from the command line: `python -m gateway.keys create|list|revoke`. `kitty-cli keys` is this.
+"""API keys from the command line: `./kitty keys create|list|revoke` (`kitty-cli keys`) becomes this program.
 
 A key is shown once, when it is made: it is not stored and cannot be shown again.
 """
 
 import argparse
+import getpass
 import json
 import sys
 from collections.abc import Sequence
@@ -35,17 +36,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _create(keys: KeyStore, options: argparse.Namespace) -> int:
-    if not USER_ID.fullmatch(options.user) or options.user.lower() in RESERVED:
-        print(f"keys: {options.user!r} is no name for a user: letters, digits, . _ @ + -, and not "
+    user = options.user if options.user is not None else _login_name()
+    if not USER_ID.fullmatch(user) or user.lower() in RESERVED:
+        print(f"keys: --user: {user!r} is no name for a user: letters, digits, . _ @ + -, and not "
               f"{' or '.join(sorted(RESERVED))}.", file=sys.stderr)  # fmt: skip
         return 2
-    key, text = keys.create(options.user, options.role)
+    key, text = keys.create(user, options.role)
     if options.json:
         print(json.dumps({**_shown(key), "key": text}))
     else:
         print(text)
         print(f"keys: {key.id} for {key.user_id} ({key.role}). It is not shown again: keep it now.", file=sys.stderr)
     return 0
+
+
+def _login_name() -> str:
+    """Of who is at this machine; empty where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
 
 
 def _list(keys: KeyStore, options: argparse.Namespace) -> int:
@@ -57,7 +67,7 @@ def _list(keys: KeyStore, options: argparse.Namespace) -> int:
         state = f"revoked {key['revoked_at']}" if key["revoked_at"] else f"last used {key['last_used'] or 'never'}"
         print(f"{key['id']:10} {key['user_id']:20} {key['role']:10} made {key['created_at']}  {state}")
     if not shown:
-        print("keys: there is none. Make one: keys create --role admin --user NAME", file=sys.stderr)
+        print("keys: there is none. Make one: ./kitty keys create --role admin --user NAME", file=sys.stderr)
     return 0
 
 
@@ -89,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="create|list|revoke")
     create = commands.add_parser("create", help="make a key; it is shown once")
     create.add_argument("--role", choices=get_args(Role), default="user", help="default user")
-    create.add_argument("--user", required=True, metavar="NAME", help="whose key it is")
+    create.add_argument("--user", metavar="NAME", help="whose key it is; default who you are logged in as")
     create.add_argument("--json", action="store_true")
     create.set_defaults(run=_create)
     listed = commands.add_parser("list", help="all keys, without the keys themselves")

@@ -4,7 +4,8 @@ settings ─┬─> database ─┬─> keys ──> doorman ──> gatekeeper
           │             └─> confirmations ─┐
           ├─> registry ────────────────────┼─> door ─> replies ─> routes
           ├─> upstreams ─> broker commands ┤
-          └─> audit ─> recorder ───────────┘
+          └─> audit ─> recorder ─┬─────────┘
+                                 └─> denials (of gatekeeper and routes)
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from gateway.auth import Doorman
 from gateway.commands import BrokerCommands
 from gateway.confirmations import Confirmations
 from gateway.database import open_keys
+from gateway.denials import Denials
 from gateway.door import Door
 from gateway.gatekeeper import Gatekeeper
 from gateway.key_store import KeyStore
@@ -38,13 +40,14 @@ from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
 from kitty_core.audit.recorder import Recorder
 from kitty_core.confirmation import LEAST_KEY_BYTES, read_reply
-from kitty_core.errors import ConfigurationError, KittyError
+from kitty_core.errors import ConfigurationError, KittyError, RegistryProblem
 from kitty_core.logs import configure_logs
 from kitty_core.registry import LiveRegistry, install_reload_signal
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
 from kitty_core.service_token import service_token
 from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
+from kitty_core.tools import Registry
 
 log = structlog.get_logger()
 SWEEP_EVERY_SEC = 5.0
@@ -81,9 +84,8 @@ def create_app(
     pending = Confirmations(engine, clock, settings.gateway_confirm_within_sec)
     commands = BrokerCommands(upstreams, time.monotonic)
     door = Door(live, upstreams, commands, pending, recorder, settings)
-    for tool in live.current.tools.values():
-        if tool.enabled:
-            door.url_of(tool)
+    live.require(lambda registry: _check_addresses(registry, door, live.path))
+    denials = Denials(recorder, live, coding.PATHS)
     replies = Replies(door, pending, recorder, clock, settings.hazard_signing_key)
 
     @asynccontextmanager
@@ -114,11 +116,13 @@ def create_app(
             rate=RateLimit(settings.gateway_rate_per_min, time.monotonic),
             failures=RateLimit(settings.gateway_failures_per_min, time.monotonic),
             concurrency=Concurrency(settings.gateway_concurrency),
+            on_refusal=denials.note,
         )
     )
-    app.include_router(coding.create_router(door))
+    app.include_router(coding.create_router(door, denials))
     overrides = Overrides()
-    app.include_router(tools.create_router(door, live, commands, overrides, settings.api_override_password))
+    word = settings.api_override_password
+    app.include_router(tools.create_router(door, live, commands, overrides, word, denials))
     app.include_router(confirmations.create_router(replies))
     talk = Talk(upstreams, replies, overrides, settings.api_override_password, settings.gateway_deadline_sec)
     app.include_router(query.create_router(talk))
@@ -139,6 +143,18 @@ def _check_words(settings: Settings) -> None:
         raise ConfigurationError(f"HAZARD_SIGNING_KEY: needs {LEAST_KEY_BYTES} bytes or more.")
 
 
+def _check_addresses(registry: Registry, door: Door, path: Path) -> None:
+    problems = []
+    for tool in registry.tools.values():
+        try:
+            if tool.enabled:
+                door.url_of(tool)
+        except ConfigurationError as error:
+            problems.append(f"{path}: {tool.name}.url: {error.message}")
+    if problems:
+        raise RegistryProblem(problems)
+
+
 def _check_access(settings: Settings, keys: KeyStore) -> None:
     if settings.is_open:
         log.warning("open_loopback", user="local", note="every program of this machine is served without a key; "
@@ -148,7 +164,7 @@ def _check_access(settings: Settings, keys: KeyStore) -> None:
         raise ConfigurationError(f"{where} needs an API key and there is none. Make one: {MAKE_A_KEY}")
 
 
-MAKE_A_KEY = "python -m gateway.keys create --role admin --user NAME"
+MAKE_A_KEY = "`./kitty keys create --role admin --user NAME` (`kitty-cli keys`)."
 
 
 async def _sweep(replies: Replies, audit: SpooledAuditLog) -> None:

@@ -1,8 +1,10 @@
 """What the gateway counts."""
 
+import re
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -22,11 +24,15 @@ class Metrics:
 
 
 class Counting:
-    """Counts every answer by its route (the pattern, so that ids make no series of their own) and status."""
+    """Counts every answer by its route (the pattern, so that ids make no series of their own) and status.
+
+    Also what is refused in front of the routes counts as the route it was for.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
         self._requests = metrics.requests
+        self._patterns: list[tuple[re.Pattern[str], str]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,5 +49,11 @@ class Counting:
         try:
             await self.app(scope, receive, send_and_look)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(scope.get("route"), "path", None) or self._wanted(scope)
             self._requests.labels(route=route, status=str(status)).inc()
+
+    def _wanted(self, scope: Scope) -> str:
+        """The pattern of the route that a request was for; `none` where there is no such route."""
+        if not self._patterns:
+            self._patterns = [(compile_path(path)[0], path) for path in scope["app"].openapi()["paths"]]
+        return next((path for pattern, path in self._patterns if pattern.match(scope["path"])), "none")

@@ -19,6 +19,9 @@ from gateway.proxy import passed_on
 from kitty_core.audit.facts import Facts
 from kitty_core.leaving import CallerIsGone, frame_of, gone_from, unless_gone
 
+TAKEN_WITHIN_SEC = 2.0
+"""What is left to a caller to take the last of a stream after its deadline; then its service is let go."""
+
 
 class Passage:
     """One open answer of a service that is a stream of events.
@@ -42,7 +45,7 @@ class Passage:
         self.headers = passed_on(response.headers.multi_items())
         self._pieces = response.aiter_raw() if pieces is None else pieces
         self._held = held
-        self._until = until
+        self.until = until
         self._on_end = on_end
         self._watch = FrameWatch()
         self._broken = "client_disconnected"
@@ -52,7 +55,7 @@ class Passage:
         """The bytes as they come; where the service breaks off, one `error` event more: there is always an end."""
         while True:
             try:
-                async with asyncio.timeout_at(self._until):
+                async with asyncio.timeout_at(self.until):
                     chunk = await anext(self._pieces)
             except StopAsyncIteration:
                 self._broken = "stream_broken"
@@ -67,6 +70,10 @@ class Passage:
             yield chunk
         if not self._watch.has_ended:
             yield self._last_words()
+
+    def cut_off(self) -> None:
+        """The time is over, and the caller has not taken what there is."""
+        self._broken = "deadline"
 
     async def close(self) -> None:
         """Ends it, whether all of it was read or not; a second time does nothing."""
@@ -104,9 +111,12 @@ class Passing(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await unless_gone(self._pump(send), gone_from(receive))
+            async with asyncio.timeout_at(self._passage.until + TAKEN_WITHIN_SEC):
+                await unless_gone(self._pump(send), gone_from(receive))
         except CallerIsGone:
             return  # there is nobody to tell
+        except TimeoutError:
+            self._passage.cut_off()
         finally:
             await _undisturbed(self._passage.close())
 

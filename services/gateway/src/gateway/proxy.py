@@ -19,16 +19,8 @@ from gateway.errors import ServiceAnsweredBadly, ServiceIsDown, ServiceIsTooSlow
 from gateway.settings import Settings
 
 CONNECT_WITHIN_SEC = 1.0
-HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"}
-) | {
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
-OWN_ANSWERS = frozenset({"content-length", "date", "server", "x-request-id", "set-cookie", "www-authenticate"})
-"""Of a service's answer: what the gateway says itself, or what is between the gateway and the service."""
+PASSED_TO_CALLERS = frozenset({"cache-control", "content-type", "retry-after", "x-accel-buffering"})
+"""Of a service's answer: everything else (cookies, CORS, Location, what is between two neighbours) stops here."""
 PASSED_TO_SERVICES = frozenset({"accept", "accept-language", "content-type", "idempotency-key", "last-event-id"})
 """Of a caller's request: everything else (keys, cookies, addresses, X-Kitty-…) stops here."""
 
@@ -56,7 +48,8 @@ class Upstreams:
 
     def headers_for(self, caller: Caller, request_id: str, given: Mapping[str, str]) -> dict[str, str]:
         """What a service is told: who asks and under which id, and of the caller's headers the harmless ones."""
-        headers = {name: value for name, value in given.items() if name.lower() in PASSED_TO_SERVICES}
+        harmless = ((name, value) for name, value in given.items() if name.lower() in PASSED_TO_SERVICES)
+        headers = {name: value for name, value in harmless if value.isascii()}
         headers |= {"X-Request-Id": request_id, "X-Kitty-User": caller.user_id, "X-Kitty-Role": caller.role}
         headers["Accept-Encoding"] = "identity"
         if caller.is_remote_read_only:
@@ -72,7 +65,8 @@ class Upstreams:
         Raises:
             ServiceIsDown: it does not take the connection (within a second), or breaks it.
             ServiceIsTooSlow: it takes it and the client's own time-out strikes.
-            ServiceAnsweredBadly: what it says is not HTTP, or it does not know the service token.
+            ServiceAnsweredBadly: what it says is not HTTP, leads elsewhere, is packed although nobody asked for that (a
+                few bytes could become gigabytes), or it does not know the service token.
         """
         is_ours = self.name_of(url) in self.bases
         if is_ours and self._token:
@@ -90,6 +84,9 @@ class Upstreams:
                     if is_ours
                     else f"{_origin(url)} wants a key of its own, and the gateway's token is not for it."
                 )
+            if response.is_redirect or response.headers.get("content-encoding", "identity").lower() != "identity":
+                what = "a redirect" if response.is_redirect else "a packed body"
+                raise ServiceAnsweredBadly(f"{self.name_of(url)} at {_origin(url)} answered with {what}.")
             yield response
         finally:
             await response.aclose()
@@ -130,10 +127,8 @@ class Upstreams:
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """Of a service's headers those that go to the caller, as ASGI wants them."""
-    kept = [(name.lower(), value) for name, value in headers]
-    named = {part.strip().lower() for name, value in kept if name == "connection" for part in value.split(",")}
-    dropped = HOP_BY_HOP | OWN_ANSWERS | named
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in kept if name not in dropped]
+    kept = [(name.lower(), value) for name, value in headers if name.lower() in PASSED_TO_CALLERS]
+    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in kept]
 
 
 def _origin(url: str) -> str:

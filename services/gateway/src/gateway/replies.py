@@ -98,6 +98,10 @@ class Replies:
                                         "confirm one in the page or with `kitty-cli confirm ID`.")  # fmt: skip
         return fitting[-1] if fitting else None
 
+    def may_be_meant(self, message: str) -> bool:
+        """Whether `message` would confirm or cancel some call, if one waited."""
+        return any(read_reply(message, phrase) != "neither" for phrase in self._door.phrases)
+
     async def expire_overdue(self) -> None:
         """Ends what was not confirmed in time, with a row for each."""
         for call in await asyncio.to_thread(self._confirmations.expire):

@@ -58,7 +58,7 @@ class Reply:
     content: bytes | None = None
     """Raw bytes instead of `body`."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Beside a `body`."""
+    """On top of the usual ones."""
 
 
 class ScriptedService:
@@ -95,10 +95,10 @@ class ScriptedService:
 
     def _response(self, reply: Reply, request: Request) -> Response:
         if reply.frames:
-            return StreamingResponse(self._frames(reply, request), media_type="text/event-stream")
+            return StreamingResponse(self._frames(reply, request), 200, reply.headers, media_type="text/event-stream")
         if reply.content is not None:
-            return Response(reply.content, reply.status, media_type="text/plain")
-        return JSONResponse(reply.body, reply.status, dict(reply.headers))
+            return Response(reply.content, reply.status, {"content-type": "text/plain", **reply.headers})
+        return JSONResponse(reply.body, reply.status, {**reply.headers})
 
     async def _frames(self, reply: Reply, request: Request) -> Any:
         try:

@@ -12,6 +12,8 @@ from kitty_core.tools import Tool
 GRACE_SEC = 5.0
 """What a call may take beyond its own `deadline_seconds`, so that the service's own word for it arrives."""
 MOST_OF_A_CONVERSATION = 200
+DEEPEST = 100
+"""Lists and objects within each other; what is judged by recursion then has room to spare."""
 USER_FIELDS = ("user_id", "userId")
 CONVERSATION_FIELDS = ("conversation_id", "conversationId")
 
@@ -45,6 +47,7 @@ def check(wish: Wish, tool: Tool) -> None:
     _check_user(wish)
     _check_conversation(wish)
     _check_numbers(wish)
+    _check_address(wish, tool)
     if problems := tool.problems(dict(wish.arguments)):
         raise ArgumentsAreWrong(f"{tool.name}: {'; '.join(problems)}", errors=_places(problems))
 
@@ -62,8 +65,9 @@ def completed(wish: Wish, *, is_ours: bool) -> dict[str, Any]:
 def seconds_of(wish: Wish, most: float) -> float:
     """How long the call may take: what it asks for itself, and at most `most`."""
     asked = wish.arguments.get("deadline_seconds")
-    is_number = isinstance(asked, int | float) and not isinstance(asked, bool)
-    return min(most, float(asked) + GRACE_SEC) if is_number and asked is not None else most
+    if not isinstance(asked, int | float) or isinstance(asked, bool) or asked >= most:
+        return most
+    return min(most, float(max(asked, 0)) + GRACE_SEC)
 
 
 def named_in(arguments: Mapping[str, Any], fields: tuple[str, ...]) -> str | None:
@@ -92,10 +96,17 @@ def _check_user(wish: Wish) -> None:
 def _check_numbers(wish: Wish) -> None:
     try:
         json.dumps(wish.arguments, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise ArgumentsAreWrong(
-            "arguments: NaN and Infinity are no numbers of JSON, or they are nested too deep"
-        ) from None
+    except ValueError:
+        raise ArgumentsAreWrong("arguments: NaN and Infinity are no numbers of JSON") from None
+
+
+def _check_address(wish: Wish, tool: Tool) -> None:
+    if tool.method not in ("GET", "DELETE"):
+        return
+    try:
+        json.dumps(dict(wish.arguments), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ArgumentsAreWrong("arguments: half of a surrogate pair cannot stand in an address") from None
 
 
 def _places(problems: list[str]) -> list[dict[str, str]]:

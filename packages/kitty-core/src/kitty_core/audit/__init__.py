@@ -14,7 +14,7 @@ from kitty_core.audit.chain import Break, Head, Verification
 from kitty_core.audit.facts import Facts, facts_of
 from kitty_core.audit.port import AuditLog, AuditRowRefused, AuditSpoolFailed, AuditUnavailable
 from kitty_core.audit.recorder import Recorder, Row
-from kitty_core.audit.records import Decision, Entry, Invocation, Status, arguments_sha256
+from kitty_core.audit.records import Decision, Entry, Invocation, Status, arguments_sha256, read_moment
 from kitty_core.audit.spool import SpooledAuditLog
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ __all__ = [
     "arguments_sha256",
     "facts_of",
     "open_audit",
+    "read_moment",
 ]
 
 

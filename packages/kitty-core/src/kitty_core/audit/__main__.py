@@ -1,4 +1,4 @@
-"""`python -m kitty_core.audit list|verify|export`: reads the audit trail in its database. `kitty-cli audit` becomes it.
+"""`python -m kitty_core.audit list|verify|export|prompts`: the audit trail in its database, for `kitty-cli audit`.
 
 Exit status: 0 done, and for verify: the chain is whole · 1 it is not · 2 usage · 3 configuration, or no trail to read
 """
@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +21,8 @@ from kitty_core.audit.export import export, verify_export
 from kitty_core.audit.keys import audit_key
 from kitty_core.audit.opening import head_file, spool_folder
 from kitty_core.audit.port import AuditUnavailable
-from kitty_core.audit.records import Entry, clean
+from kitty_core.audit.prompts import Chosen, erase, kept
+from kitty_core.audit.records import Entry, clean, read_moment
 from kitty_core.audit.spool import Spool
 from kitty_core.audit.store import SqlAuditLog
 from kitty_core.audit.table import OWNER, tool_invocations
@@ -82,6 +83,16 @@ def write_export(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     return DONE
 
 
+def show_prompts(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    """How many prompts are kept beside the trail, or that these were erased."""
+    chosen = Chosen(options.before, options.user)
+    with _trail(env) as engine:
+        act = erase if options.erase else kept
+        count = act(engine, Spool(spool_folder(engine.url)), chosen)
+    print(f"{count} prompts were erased" if options.erase else f"{count} prompts are kept")
+    return DONE
+
+
 @contextmanager
 def _trail(env: Mapping[str, str]) -> Iterator[Engine]:
     """The database, if the trail is there; reading never makes it. Raises: ConfigurationError."""
@@ -138,9 +149,10 @@ def _in_columns(entries: Sequence[Entry]) -> list[str]:
 
 
 def _moment(text: str) -> datetime:
-    """ISO 8601, such as 2026-01-31 or 2026-01-31T08:00:00+01:00; without a zone: UTC."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return read_moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,6 +170,11 @@ def _parser() -> argparse.ArgumentParser:
     exporting = commands.add_parser("export", help="all rows as JSON lines")
     exporting.add_argument("file", nargs="?", type=Path, help="else to stdout")
     exporting.set_defaults(run=write_export)
+    prompts = commands.add_parser("prompts", help="how many prompts are kept (AUDIT_STORE_PROMPTS)")
+    prompts.add_argument("--erase", action="store_true", help="erase them; the rows stay, and the chain is whole")
+    prompts.add_argument("--user", help="only this user's")
+    prompts.add_argument("--before", type=_moment, metavar="TIME", help="only those before; ISO 8601, else UTC")
+    prompts.set_defaults(run=show_prompts)
     for command in (listing, verifying):
         command.add_argument("--json", action="store_true")
     return parser

@@ -15,8 +15,8 @@ from kitty_core.audit.records import Entry, Invocation
 from kitty_core.errors import KittyError
 
 
-class AuditLog(Protocol):
-    """Append-only. Everything blocks: call it with `asyncio.to_thread`."""
+class AuditSink(Protocol):
+    """Where rows are handed in. It blocks: call it with `asyncio.to_thread`."""
 
     def append(self, invocation: Invocation, prompt: str | None = None) -> None:
         """Writes one row, or does nothing where one with its `id` or `job_id` is there already.
@@ -29,10 +29,16 @@ class AuditLog(Protocol):
             AuditSpoolFailed: the row is lost.
         """
 
+
+class AuditLog(AuditSink, Protocol):
+    """Append-only, and can be read. Everything blocks."""
+
     def entries(
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[Entry]:
-        """The newest `limit` rows that match, newest first; `since` is the oldest moment.
+        """The newest `limit` rows that match, newest first.
+
+        `tool` is a name in either spelling, `since` the oldest moment.
 
         Raises:
             AuditUnavailable

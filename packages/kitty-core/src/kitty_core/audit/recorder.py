@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from kitty_core.audit.facts import Facts
-from kitty_core.audit.port import AuditLog, AuditSpoolFailed
+from kitty_core.audit.port import AuditSink, AuditSpoolFailed
 from kitty_core.audit.records import Decision, Invocation, Status
 from kitty_core.errors import KittyError
 
@@ -27,7 +27,7 @@ class Recorder:
 
     def __init__(
         self,
-        audit: AuditLog,
+        audit: AuditSink,
         clock: Callable[[], float] = time.time,
         on_decision: Callable[[Decision], None] = lambda decision: None,
     ) -> None:
@@ -45,7 +45,7 @@ class Recorder:
         user_id: str,
         request_id: str,
         conversation_id: str | None,
-        args_sha256: str,
+        args_sha256: str | None,
         prompt: str | None = None,
     ) -> "Row":
         """A row whose time runs from now. As long as nothing else is said it says `blocked`.

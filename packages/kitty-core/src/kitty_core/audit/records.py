@@ -107,6 +107,19 @@ def from_dict(columns: Mapping[str, Any]) -> Invocation:
     return Invocation(**values | {"created_at": datetime.fromisoformat(values["created_at"])})
 
 
+def read_moment(text: str) -> datetime:
+    """ISO 8601, such as 2026-01-31 or 2026-01-31T08:00:00+01:00; without a zone: UTC.
+
+    Raises:
+        ValueError: it is no moment.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("wants a moment in ISO 8601, such as 2026-01-31T08:00:00Z") from None
+
+
 def in_utc(moment: datetime) -> str:
     """The same text for the same moment, whatever database it went through."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

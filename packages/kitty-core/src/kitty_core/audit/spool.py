@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from kitty_core.audit.chain import Head, Verification
 from kitty_core.audit.port import AuditLog, AuditRowRefused, AuditSpoolFailed, AuditUnavailable
 from kitty_core.audit.records import Entry, Invocation, as_dict, from_dict
-from kitty_core.state import FOR_ONE_USER, sync_folder, write_synced
+from kitty_core.state import FOR_ONE_USER, sync_folder, write_durably, write_synced
 
 log = structlog.get_logger()
 AT_ONCE = 100
@@ -163,7 +163,7 @@ class Spool:
             AuditSpoolFailed
         """
         draft = self.folder / f".{invocation.id}.new"
-        text = json.dumps({"row": as_dict(invocation), "prompt": prompt})
+        text = _text(invocation, prompt)
         try:
             self._make()
             try:
@@ -190,6 +190,10 @@ class Spool:
         except (KeyError, TypeError) as error:
             raise ValueError("it is no row") from error
 
+    def take_prompt_out(self, file: Path) -> None:
+        """The row waits on, without its prompt. For who holds `lock`. Raises: ValueError: it is no row. OSError."""
+        write_durably(file, _text(self.read(file).invocation, None))
+
     def remove(self, file: Path) -> None:
         """The row is written. Should the removal be lost in a crash, it is tried again and found to be there."""
         file.unlink()
@@ -207,3 +211,7 @@ class Spool:
         with suppress(FileNotFoundError):  # nothing was ever put here
             return [name for name in os.listdir(self.folder) if name.endswith(".json") and not name.startswith(".")]
         return []
+
+
+def _text(invocation: Invocation, prompt: str | None) -> str:
+    return json.dumps({"row": as_dict(invocation), "prompt": prompt})

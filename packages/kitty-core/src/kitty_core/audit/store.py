@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
-from sqlalchemy import Connection, Engine, exists, or_, select, update
+from sqlalchemy import Connection, Engine, exists, func, or_, select, update
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from kitty_core.audit.chain import EMPTY, Head, Verification, chained, head_mac, is_own, key_id, prompt_mac
@@ -88,11 +88,11 @@ class SqlAuditLog:
     def entries(
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[Entry]:
-        """The newest `limit` rows that match, newest first; `since` is the oldest moment. Raises: AuditUnavailable."""
+        """The newest `limit` rows that match, newest first. Raises: AuditUnavailable."""
         rows = tool_invocations.c
         query = select(tool_invocations).order_by(rows.created_at.desc(), rows.id.desc()).limit(limit)
         if tool is not None:
-            query = query.where(rows.tool == tool)
+            query = query.where(func.replace(rows.tool, ".", "_") == tool.replace(".", "_"))
         if user_id is not None:
             query = query.where(rows.user_id == user_id)
         if since is not None:

@@ -1,7 +1,7 @@
 """The registry of a running service: reloaded on SIGHUP, in one step, and never to a worse one.
 
-A call that has begun keeps the registry it took; the next one takes the new. A file that is not right leaves the old
-one in place and says where the fault is.
+A call that has begun keeps the registry it took; the next one takes the new. A file that is not right, by itself or by
+what the service wants besides (`require`), leaves the old one in place and says where the fault is.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from kitty_core.registry.reading import load_registry
 from kitty_core.tools import Registry
 
 log = structlog.get_logger()
+Check = Callable[[Registry], None]
+"""Raises RegistryProblem where a registry cannot be used, though its file is right."""
 
 
 class LiveRegistry:
@@ -27,12 +29,23 @@ class LiveRegistry:
         self.path = path
         self._env = dict(env)
         self._reading = Lock()
+        self._checks: list[Check] = []
         self._current = load_registry(path, self._env)
 
     @property
     def current(self) -> Registry:
         """The registry of now. Take it once for each call."""
         return self._current
+
+    def require(self, check: Check) -> None:
+        """From now on a registry has to pass `check`, the current one too.
+
+        Raises:
+            RegistryProblem: the current one does not; a service must not start with it.
+        """
+        with self._reading:
+            check(self._current)
+            self._checks.append(check)
 
     def reload(self) -> bool:
         """Read the file again; True when its registry is now the current one. May be called from any thread.
@@ -42,6 +55,8 @@ class LiveRegistry:
         with self._reading:
             try:
                 fresh = load_registry(self.path, self._env)
+                for check in self._checks:
+                    check(fresh)
             except RegistryProblem as error:
                 log.error("registry_reload_failed", problems=list(error.problems), digest=self._current.digest)
                 return False

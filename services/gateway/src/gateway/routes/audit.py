@@ -1,18 +1,21 @@
 """`/api/audit`: what was called, by whom, and how it ended."""
 
 import asyncio
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from gateway.auth import Caller
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import PROBLEMS
-from kitty_core.audit import AuditLog
+from kitty_core.audit import AuditLog, read_moment
 
 Asker = Annotated[Caller, Depends(caller_of)]
 Short = Annotated[str | None, Query(max_length=200)]
+Moment = Annotated[datetime, BeforeValidator(read_moment)]
+"""ISO 8601; without a zone: UTC."""
 
 
 class Trail(BaseModel):
@@ -31,10 +34,13 @@ def create_router(audit: AuditLog) -> APIRouter:
         caller: Asker,
         tool: Short = None,
         user: Short = None,
-        since: AwareDatetime | None = None,
+        since: Moment | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Trail:
-        """The newest rows that match. An admin sees all; others see their own, whatever `user` says."""
+        """The newest rows that match. An admin sees all; others see their own, whatever `user` says.
+
+        `tool` in either spelling; `since` in ISO 8601, without a zone in UTC.
+        """
         whose = user if caller.role == "admin" else caller.user_id
         if whose != user and user is not None:
             return Trail(entries=[], head=(await asyncio.to_thread(audit.head)).as_dict())

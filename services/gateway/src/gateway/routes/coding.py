@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from gateway.auth import Caller
+from gateway.denials import Denials
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, json_body
@@ -16,21 +17,26 @@ from kitty_core.leaving import gone_from
 STREAM = "stream"
 CODING = ("generate", "test", "fix", "refactor", "explain", STREAM)
 MEMORY = ("remember", "search")
+PATHS = {
+    f"/api/{group}/{name}": f"{group}.{'generate' if name == STREAM else name}"
+    for group, names in (("coding", CODING), ("memory", MEMORY))
+    for name in names
+}
+"""The tool behind each path."""
 Asker = Annotated[Caller, Depends(caller_of)]
 
 
-def create_router(door: Door) -> APIRouter:
-    """One route for each tool."""
-    router = APIRouter()
-    for group, names in (("coding", CODING), ("memory", MEMORY)):
-        for name in names:
-            _add(router, door, group, name)
+def create_router(door: Door, denials: Denials) -> APIRouter:
+    """One route for each path."""
+    router = APIRouter(route_class=denials.route_class)
+    for path, tool in PATHS.items():
+        _add(router, door, path, tool)
     return router
 
 
-def _add(router: APIRouter, door: Door, group: str, name: str) -> None:
+def _add(router: APIRouter, door: Door, path: str, tool: str) -> None:
+    _, _, group, name = path.split("/")
     streams = name == STREAM
-    tool = f"{group}.{'generate' if streams else name}"
 
     async def call(request: Request, caller: Asker) -> Any:
         arguments = await read_object(request)
@@ -45,7 +51,7 @@ def _add(router: APIRouter, door: Door, group: str, name: str) -> None:
         return raw_answer(await door.invoke(wish, gone_from(request.receive)), caller)
 
     router.add_api_route(
-        f"/api/{group}/{name}",
+        path,
         call,
         methods=["POST"],
         name=f"{group}_{name}",

@@ -1,7 +1,5 @@
 """What the routes have in common: how a body is read, and how a call's outcome is said in HTTP."""
 
-import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +10,11 @@ from starlette.responses import Response
 from gateway.auth import Caller
 from gateway.confirmations import PendingCall
 from gateway.door import Done, Waiting
+from gateway.errors import BodyIsNoJson
 from gateway.passage import Passage, Passing
 from gateway.replies import Cancelled
-from kitty_core.errors import BadRequest
-from kitty_core.wire import JsonResponse
+from gateway.wish import DEEPEST
+from kitty_core.wire import JsonResponse, from_json, is_nested_deeper
 
 PROBLEM = "application/problem+json"
 STILL_TRUE = frozenset({b"retry-after"})
@@ -27,25 +26,17 @@ async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in the body.
 
     Raises:
-        BadRequest: it holds none, or a number that is none (NaN, Infinity).
+        BodyIsNoJson: it holds none, or a number that is none (NaN, Infinity), or is nested too deep.
     """
     try:
-        body = json.loads(await request.body(), parse_constant=_refuse, parse_float=_finite)
+        body = from_json(await request.body())
     except (ValueError, RecursionError):
-        raise BadRequest("The body is no JSON.") from None
+        raise BodyIsNoJson from None
+    if is_nested_deeper(body, DEEPEST):
+        raise BodyIsNoJson(f"The body is nested more than {DEEPEST} deep.")
     if not isinstance(body, dict):
-        raise BadRequest("The body is no JSON object.")
+        raise BodyIsNoJson("The body is no JSON object.")
     return body
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(text)
-    return number
 
 
 def raw_answer(outcome: Waiting | Done | Passage, caller: Caller) -> Response:
@@ -56,6 +47,8 @@ def raw_answer(outcome: Waiting | Done | Passage, caller: Caller) -> Response:
         return Passing(outcome)
     response = Response(outcome.content, outcome.status_code)
     response.raw_headers = [*response.raw_headers, *outcome.headers]
+    if response.headers.get("content-type", "").partition(";")[0] not in ("application/json", PROBLEM):
+        response.headers["content-type"] = "application/json"  # it is JSON, and no page that a browser would run
     return response
 
 

@@ -75,12 +75,21 @@ class Talk:
         return await self.relayed(request, caller, path, told, given)
 
     async def _reply(self, request: Request, caller: Caller, body: dict[str, Any]) -> Reply | None:
-        """The message as a reply to a call that waits in its conversation; None where it is none."""
+        """The message as a reply to a call that waits in its conversation; None where it is none.
+
+        Raises:
+            DatabaseIsAway: it could be one.
+        """
         message, conversation = message_of(body), named_in(body, CONVERSATION_FIELDS)
         if caller.surface != "human" or not conversation:
             return None
         request_id = request.scope["request_id"]
-        call = await self._replies.meant_by(message, caller, conversation, request_id)
+        try:
+            call = await self._replies.meant_by(message, caller, conversation, request_id)
+        except DatabaseIsAway:
+            if self._replies.may_be_meant(message):
+                raise
+            return None
         return None if call is None else Reply(call.id, message, caller, request_id, conversation)
 
     async def _replied(self, request: Request, reply: Reply, intent: object, *, streams: bool) -> Response:

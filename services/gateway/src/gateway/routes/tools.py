@@ -3,21 +3,23 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from gateway.auth import Caller
 from gateway.commands import BrokerCommands
+from gateway.denials import Denials
 from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.offers import digest_of, for_model, for_person
 from gateway.overrides import Overrides
 from gateway.routes.documents import CALL_RESPONSES, PROBLEMS
 from gateway.routes.shapes import wrapped_answer
-from gateway.wish import CONVERSATION_FIELDS, Wish
+from gateway.wish import CONVERSATION_FIELDS, DEEPEST, Wish
 from kitty_core.hazard import find_override
 from kitty_core.leaving import gone_from
 from kitty_core.registry import LiveRegistry
+from kitty_core.wire import is_nested_deeper
 
 Asker = Annotated[Caller, Depends(caller_of)]
 
@@ -36,6 +38,13 @@ class ToolCall(BaseModel):
     message: str | None = None
     """The person's own words of now: the override word counts only here. Never kept."""
 
+    @field_validator("arguments")
+    @classmethod
+    def _is_flat_enough(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        if is_nested_deeper(arguments, DEEPEST):
+            raise ValueError(f"nested more than {DEEPEST} deep")
+        return arguments
+
 
 class ToolList(BaseModel):
     """The tools."""
@@ -46,10 +55,15 @@ class ToolList(BaseModel):
 
 
 def create_router(
-    door: Door, live: LiveRegistry, commands: BrokerCommands, overrides: Overrides, override_word: str
+    door: Door,
+    live: LiveRegistry,
+    commands: BrokerCommands,
+    overrides: Overrides,
+    override_word: str,
+    denials: Denials,
 ) -> APIRouter:
     """The two routes."""
-    router = APIRouter()
+    router = APIRouter(route_class=denials.route_class)
 
     @router.get("/api/tools", responses=PROBLEMS)
     async def list_tools(

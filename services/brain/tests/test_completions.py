@@ -40,7 +40,7 @@ def test_the_model_is_sent_these_messages_and_nothing_else_and_its_answer_is_not
         brain, {"messages": messages, "prefill": "```python\n"}, "/model other", modelAlias="kitty-coder"
     ).json()
     assert answer["result"] == {"output": THOUGHT}
-    assert answer["routing"]["tier"] == "q4"
+    assert answer["routing"]["tier"] == "coder"
     sent = model.generations[0].body
     joined = {"role": "user", "content": "/agent on. Call coding.generate: f"}
     assert sent["messages"] == [messages[0], joined, *messages[2:], {"role": "assistant", "content": "```python\n"}]

@@ -79,7 +79,7 @@ def test_without_the_brokers_word_the_tool_is_told_as_the_registry_has_it_and_so
     gateway, service = start(*([answer] if answer else []), **options)
     began = time.monotonic()
     schemas = [broker_run(gateway, "?for=model")[0]["schema"] for _ in range(3)]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert all(schema["properties"]["command"] == {"type": "string"} for schema in schemas)
     assert broker_run(gateway)[0]["commands"] == []
     assert sum(seen.path == "/broker/commands" for seen in service.seen) <= 1

@@ -102,7 +102,8 @@ class Queries:
         role = question.role or "q4"
         job = Job(question.caller.user_id, question.conversation_id, asked.model)
         completion = await self._completions.complete(raw, role, job, listener, is_named=asked.keeps_history)
-        state = BrainState(output=completion.text, tier=role, finish_reason=completion.finish_reason)
+        tier = self._models.tier_of(role, completion.endpoint)
+        state = BrainState(output=completion.text, tier=tier, finish_reason=completion.finish_reason)
         response = _response(asked, state)
         response["routing"]["metadata"]["completion"] = facts_of(completion)
         return response

@@ -1,5 +1,7 @@
 """The model's own cases: which are read from what it wrote."""
 
+import pytest
+
 from coder_agent.reading.examples import read_request
 from coder_agent.stubs import stub_file
 from coder_agent.suite import Suite
@@ -88,3 +90,39 @@ def test_of_a_text_that_was_cut_off_the_whole_functions_are_read():
     text = f"{whole}\n\ndef test_torn():\n    c = Counter("
     (case,) = read_cases(text, ["Counter"], [], 6)
     assert "c.add(2)" in case.check
+
+
+@pytest.mark.parametrize(
+    ("signature", "kept"),
+    [
+        ("primes() -> list[int]", ["assert primes() == [2]"]),
+        ("primes(limit)", ["assert primes(2) == []", "assert primes(limit=3) == [2]"]),
+        (
+            "primes(limit, first=2)",
+            ["assert primes(2) == []", "assert primes(limit=3) == [2]", "assert primes(9, 5) == [5]"],
+        ),
+        (
+            "primes(limit, *, first=2)",
+            ["assert primes(2) == []", "assert primes(limit=3) == [2]", "assert primes(9, 5) == [5]"],
+        ),
+        ("primes(*numbers)", None),
+        ("primes(...)", None),
+        ("other(limit)", None),
+        (None, None),
+    ],
+)
+def test_without_an_example_a_call_that_the_signature_does_not_take_is_dropped(signature, kept):
+    every = [
+        "assert primes() == [2]",
+        "assert primes(2) == []",
+        "assert primes(limit=3) == [2]",
+        "assert primes(9, 5) == [5]",
+    ]
+    found = read_cases("\n".join(every), ["primes"], (), 9, signature=signature)
+    assert [case.check for case in found] == (every if kept is None else kept)
+
+
+def test_an_example_says_more_than_the_signature_how_many_arguments_there_are():
+    examples = read_request("Write add(a, b=1). add(1, 2) == 3").examples
+    found = read_cases("assert add(1) == 2\nassert add(2, 2) == 4", ["add"], examples, 9, signature="add(a, b=1)")
+    assert [case.check for case in found] == ["assert add(2, 2) == 4"]

@@ -145,7 +145,13 @@ async def write_tests(state: CodingState, means: Means) -> CodingState:
         lead = asked.prefill.removeprefix(prompts.FENCE)
         text = with_lead(answer.text, lead)
         written = await asyncio.to_thread(
-            read_cases, text, reading.to_define, reading.examples, CHECKS_ASKED_FOR, reading.kind
+            read_cases,
+            text,
+            reading.to_define,
+            reading.examples,
+            CHECKS_ASKED_FOR,
+            reading.kind,
+            None if several or reading.is_class else reading.signature,
         )
         update["usage"] = usage
         update["suite"] = await asyncio.to_thread(_with_stated, state["suite"].extended(written), task, reading)

@@ -17,19 +17,30 @@ from coder_agent.suite import names_in
 
 
 def read_cases(
-    text: str, names: Sequence[str], examples: Sequence[Case], most: int, kind: Kind = "function"
+    text: str,
+    names: Sequence[str],
+    examples: Sequence[Case],
+    most: int,
+    kind: Kind = "function",
+    signature: str | None = None,
 ) -> list[Case]:
     """The usable cases of `names` in what the model wrote: asserts line by line, and whole test functions.
 
     Each line stands for itself, so that one torn or wrong line costs only itself. A call with another number of
-    arguments than the examples' is not usable: small models unpack lists into arguments.
+    arguments than the examples', or than the signature takes where there are none, is not usable: small models unpack
+    lists into arguments, and give an argument to what takes none.
 
     Args:
+        signature: of what is asked for, as `f(x, y=1)`, where it is one function.
         kind: of what is asked for; a check of a generator or a coroutine is made to fit it, or left out.
     """
     cases: list[Case] = []
     seen = {_key(case) for case in examples}
-    counts = {name: {n for case in examples if (n := _argument_count(case, name)) is not None} for name in names}
+    counts: dict[str, Collection[int]] = {
+        name: {n for case in examples if (n := _argument_count(case, name)) is not None} for name in names
+    }
+    if signature and (stated := _counts_taken(signature)) is not None:
+        counts = {name: of or (stated if signature.startswith(f"{name}(") else of) for name, of in counts.items()}
     for node in _statements(strip_thinking(text)):
         fitting = (as_kind(case, kind, tuple(names)) for case in _readable_cases(node))
         for case in (one for one in fitting if one is not None):
@@ -41,7 +52,7 @@ def read_cases(
 
 
 def _fits(case: Case, counts: Mapping[str, Collection[int]]) -> bool:
-    """Whether it calls each function with as many arguments as an example of it does."""
+    """Whether it calls each function with as many arguments as an example of it does, or its signature takes."""
     found = ((_argument_count(case, name), of) for name, of in counts.items())
     return all(not of or count is None or count in of for count, of in found)
 
@@ -126,6 +137,20 @@ def _argument_count(case: Case, entry: str) -> int | None:
             )
             return None if is_open else len(node.args) + len(node.keywords)
     return None
+
+
+def _counts_taken(signature: str) -> Collection[int] | None:
+    """With how many arguments a function can be called; None where that is open, or is not to be made out."""
+    try:
+        (node,) = ast.parse(f"def {signature}: ...").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not isinstance(node, ast.FunctionDef) or node.args.vararg or node.args.kwarg:
+        return None
+    of = node.args
+    most = len(of.posonlyargs) + len(of.args) + len(of.kwonlyargs)
+    optional = len(of.defaults) + sum(default is not None for default in of.kw_defaults)
+    return range(most - optional, most + 1)
 
 
 def _is_tautology(case: Case, names: Iterable[str]) -> bool:

@@ -1,6 +1,8 @@
 """Keeping programs running, with a scripted child and a clock that is not waited for."""
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -163,6 +165,13 @@ async def test_a_service_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
         await child.stop()
         assert await child.ended() == -9
     assert not started.runs
+
+
+def test_the_supervisor_says_by_its_exit_status_that_a_setting_is_wrong(tmp_path):
+    (tmp_path / "refuses.py").write_text("raise SystemExit(3)")
+    plan = StackPlan((Program("brain", "refuses", 1, {"PYTHONPATH": str(tmp_path)}),))
+    command, env = [sys.executable, "-m", "kitty_cli.supervising"], {"XDG_STATE_HOME": str(tmp_path)}
+    assert subprocess.run(command, input=plan.to_json().encode(), env=env, timeout=60, check=False).returncode == 3
 
 
 def test_a_record_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch, capsys):

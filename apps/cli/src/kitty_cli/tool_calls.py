@@ -64,7 +64,7 @@ def _asked(call: Mapping[str, Any]) -> str:
 
 def _said(gateway: Service, call: Mapping[str, Any], message: str, as_json: bool) -> ExitCode:
     body = {"message": message, "conversation_id": call["conversationId"]}
-    answer = ask_gateway(gateway, "POST", f"/api/confirmations/{quote(str(call['pendingId']))}", body)
+    answer = ask_gateway(gateway, "POST", f"/api/confirmations/{quote(str(call['pendingId']), safe='')}", body)
     if as_json:
         write_json(answer)
     elif answer.get("requiresConfirmation"):

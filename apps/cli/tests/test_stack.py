@@ -31,6 +31,8 @@ if os.environ.get("STAND_IN_REFUSES") == NAME:
     sys.exit(3)
 if os.environ.get("STAND_IN_ENDS_SILENTLY") == NAME:
     sys.exit(3)
+if os.environ.get("STAND_IN_IS_SLOW") == NAME:
+    time.sleep(2)
 if os.environ.get("STAND_IN_HANGS") == NAME:
     time.sleep(600)
 
@@ -92,6 +94,7 @@ def test_up_starts_every_program_and_down_leaves_none(stack):
     assert "Ask with" in first.stdout
     running = {**pids(stack), "supervisor": record(stack)["pid"]}
     assert set(running) == {"broker", "coder-agent", "brain", "gateway", "supervisor"}
+    assert all(os.getsid(pid) == pid for pid in running.values())
     for name in ("broker", "coder-agent", "brain", "gateway"):
         assert name in first.stdout
     assert "running" in first.stdout
@@ -105,7 +108,9 @@ def test_up_starts_every_program_and_down_leaves_none(stack):
 
 
 def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
-    assert json.loads(stack.run("up", "--json").stdout)["supervised"] is True
+    began = json.loads(stack.run("up", "--json", STAND_IN_IS_SLOW="brain").stdout)
+    assert began["supervised"] is True
+    assert [(program["state"], program["health"]["status"]) for program in began["programs"]] == [("running", "ok")] * 4
     told = json.loads(stack.run("status", "--json").stdout)["stack"]
     tokens = {program["health"]["token"] for program in told["programs"]}
     file = stack.folder / "state" / "kitty" / "service-token"
@@ -168,6 +173,14 @@ def test_a_variable_that_is_no_port_is_named(stack, port):
     done = stack.run("up", BROKER_PORT=port)
     assert done.returncode == 3
     assert f"BROKER_PORT: {port!r} is not a port." in done.stderr
+
+
+def test_a_supervisor_that_is_told_to_end_takes_its_programs_along(stack):
+    assert stack.run("up").returncode == 0
+    running = [*pids(stack).values(), record(stack)["pid"]]
+    os.kill(running[-1], signal.SIGTERM)
+    wait_until(lambda: all(is_gone(pid) for pid in running))
+    assert "Nothing is running" in stack.run("status").stdout
 
 
 def test_what_a_killed_supervisor_left_is_ended_by_down(stack):

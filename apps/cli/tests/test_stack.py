@@ -14,6 +14,7 @@ import filelock
 import psutil
 import pytest
 
+from kitty_cli.gateway import USUAL, find_gateway
 from kitty_cli.stack_plan import KINDS, with_absolute_paths
 from kitty_cli.stack_record import ProgramRecord, StackRecord, read_stack, stack_file
 from kitty_cli.testing import CODE
@@ -183,7 +184,7 @@ def test_a_supervisor_that_is_told_to_end_takes_its_programs_along(stack):
     assert "Nothing is running" in stack.run("status").stdout
 
 
-def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
+def test_what_a_killed_supervisor_left_is_ended_by_down(stack, monkeypatch):
     assert stack.run("up").returncode == 0
     running = pids(stack)
     os.kill(record(stack)["pid"], signal.SIGKILL)
@@ -197,7 +198,8 @@ def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
     shown = stack.run("status").stdout
     assert "lost its supervisor" in shown
     assert next(line for line in shown.splitlines() if line.startswith("brain")).split()[2] == "gone"
-    assert "No gateway answers at http://localhost:8080" in stack.run("tools").stderr
+    monkeypatch.setenv("XDG_STATE_HOME", stack.env["XDG_STATE_HOME"])
+    assert find_gateway(None, {}).base_url == USUAL
     assert stack.run("down").returncode == 0
     assert all(is_gone(pid) for pid in running.values())
 
@@ -316,7 +318,7 @@ def test_up_takes_the_place_of_a_service_that_is_idle_and_never_of_one_that_work
     assert not is_gone(busy)
 
 
-def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack):
+def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack, monkeypatch):
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         began = psutil.Process(other.pid).create_time()
@@ -326,7 +328,11 @@ def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack)
         folder.mkdir(parents=True)
         (folder / "stack.json").write_text(json.dumps(document))
         assert "Nothing is running" in stack.run("status").stdout
-        assert "http://localhost:8080" in stack.run("tools").stderr
+        monkeypatch.setenv("XDG_STATE_HOME", stack.env["XDG_STATE_HOME"])
+        assert find_gateway(None, {}).base_url == USUAL
+        (folder / "stack.json").write_text(json.dumps(document | {"created": began}))
+        assert find_gateway(None, {}).base_url == program.base_url
+        (folder / "stack.json").write_text(json.dumps(document))
         assert "Nothing" in stack.run("down").stdout
         assert other.poll() is None
     finally:

@@ -121,6 +121,12 @@ def test_confirm_sends_the_message_with_the_calls_own_conversation(ask, gateway)
     assert gateway.said == [(f"/api/confirmations/{ID}", "Bearer kitty_k", body)]
 
 
+def test_an_id_names_one_call_whatever_it_holds(ask, gateway):
+    gateway.calls = [CALL | {"pendingId": "a b/c?d"}]
+    assert ask("confirm", "a b/c?d", "no").returncode == 0
+    assert [path for path, *_ in gateway.said] == ["/api/confirmations/a%20b%2Fc%3Fd"]
+
+
 @pytest.mark.parametrize(("message", "status", "words"), [("yes", 1, "still waits"), ("no", 0, "Cancelled")])
 def test_what_is_not_the_phrase_runs_nothing_and_says_so(ask, message, status, words):
     done = ask("confirm", ID, message)

@@ -152,7 +152,8 @@ def test_patience_ends_with_the_timeout_and_an_answer_that_is_none_is_no_answer(
     done = cli.run("say", "x", "--timeout", "1")
     assert (done.returncode, done.stdout) == (5, "")
     gateway([{"type": "complete", "result": None}])
-    assert cli.run("say", "x").returncode == 6
+    none = cli.run("say", "x")
+    assert (none.returncode, "an answer that is none" in none.stderr, "Traceback" in none.stderr) == (6, True, False)
     gateway([{"type": "routing"}], ending="break")
     assert cli.run("say", "x").returncode == 6
 
@@ -308,6 +309,8 @@ def test_the_shell_lists_tools_and_models(cli, gateway):
     done = cli.run("shell", stdin=b"/tools\n/models\n")
     assert "coding.generate [low] (disabled): Writes." in done.stdout
     assert "kitty-q4, ok" in done.stdout
+    assert "kitty>" not in done.stdout + done.stderr  # nobody is there to be prompted
+    assert not (cli.folder / "state" / "kitty" / "shell-history").exists()
 
 
 def test_what_begins_with_a_slash_is_never_said(cli, gateway):

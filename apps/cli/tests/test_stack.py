@@ -14,6 +14,7 @@ import filelock
 import psutil
 import pytest
 
+from kitty_cli.gateway import USUAL, find_gateway
 from kitty_cli.stack_door import door_lines
 from kitty_cli.stack_plan import KINDS, plan_programs, with_absolute_paths
 from kitty_cli.stack_record import ProgramRecord, StackRecord, read_stack, stack_file
@@ -33,6 +34,8 @@ if os.environ.get("STAND_IN_REFUSES") == NAME:
     sys.exit(3)
 if os.environ.get("STAND_IN_ENDS_SILENTLY") == NAME:
     sys.exit(3)
+if os.environ.get("STAND_IN_IS_SLOW") == NAME:
+    time.sleep(2)
 if os.environ.get("STAND_IN_HANGS") == NAME:
     time.sleep(600)
 
@@ -97,6 +100,7 @@ def test_up_starts_every_program_and_down_leaves_none(stack):
     assert "Ask with" in first.stdout
     running = {**pids(stack), "supervisor": record(stack)["pid"]}
     assert set(running) == {"broker", "coder-agent", "brain", "gateway", "supervisor"}
+    assert all(os.getsid(pid) == pid for pid in running.values())
     for name in ("broker", "coder-agent", "brain", "gateway"):
         assert name in first.stdout
     assert "running" in first.stdout
@@ -110,7 +114,9 @@ def test_up_starts_every_program_and_down_leaves_none(stack):
 
 
 def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
-    assert json.loads(stack.run("up", "--json").stdout)["supervised"] is True
+    began = json.loads(stack.run("up", "--json", STAND_IN_IS_SLOW="brain").stdout)
+    assert began["supervised"] is True
+    assert [(program["state"], program["health"]["status"]) for program in began["programs"]] == [("running", "ok")] * 4
     told = json.loads(stack.run("status", "--json").stdout)["stack"]
     tokens = {program["health"]["token"] for program in told["programs"]}
     file = stack.folder / "state" / "kitty" / "service-token"
@@ -175,7 +181,15 @@ def test_a_variable_that_is_no_port_is_named(stack, port):
     assert f"BROKER_PORT: {port!r} is not a port." in done.stderr
 
 
-def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
+def test_a_supervisor_that_is_told_to_end_takes_its_programs_along(stack):
+    assert stack.run("up").returncode == 0
+    running = [*pids(stack).values(), record(stack)["pid"]]
+    os.kill(running[-1], signal.SIGTERM)
+    wait_until(lambda: all(is_gone(pid) for pid in running))
+    assert "Nothing is running" in stack.run("status").stdout
+
+
+def test_what_a_killed_supervisor_left_is_ended_by_down(stack, monkeypatch):
     assert stack.run("up").returncode == 0
     running = pids(stack)
     os.kill(record(stack)["pid"], signal.SIGKILL)
@@ -189,7 +203,8 @@ def test_what_a_killed_supervisor_left_is_ended_by_down(stack):
     shown = stack.run("status").stdout
     assert "lost its supervisor" in shown
     assert next(line for line in shown.splitlines() if line.startswith("brain")).split()[2] == "gone"
-    assert "No gateway answers at http://localhost:8080" in stack.run("tools").stderr
+    monkeypatch.setenv("XDG_STATE_HOME", stack.env["XDG_STATE_HOME"])
+    assert find_gateway(None, {}).base_url == USUAL
     assert stack.run("down").returncode == 0
     assert all(is_gone(pid) for pid in running.values())
 
@@ -397,7 +412,7 @@ def test_up_takes_the_place_of_a_service_that_is_idle_and_never_of_one_that_work
     assert not is_gone(busy)
 
 
-def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack):
+def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack, monkeypatch):
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
         began = psutil.Process(other.pid).create_time()
@@ -407,7 +422,11 @@ def test_a_recorded_number_that_belongs_to_another_process_is_never_ended(stack)
         folder.mkdir(parents=True)
         (folder / "stack.json").write_text(json.dumps(document))
         assert "Nothing is running" in stack.run("status").stdout
-        assert "http://localhost:8080" in stack.run("tools").stderr
+        monkeypatch.setenv("XDG_STATE_HOME", stack.env["XDG_STATE_HOME"])
+        assert find_gateway(None, {}).base_url == USUAL
+        (folder / "stack.json").write_text(json.dumps(document | {"created": began}))
+        assert find_gateway(None, {}).base_url == program.base_url
+        (folder / "stack.json").write_text(json.dumps(document))
         assert "Nothing" in stack.run("down").stdout
         assert other.poll() is None
     finally:

@@ -1,6 +1,8 @@
 """Keeping programs running, with a scripted child and a clock that is not waited for."""
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -165,6 +167,13 @@ async def test_a_service_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
     assert not started.runs
 
 
+def test_the_supervisor_says_by_its_exit_status_that_a_setting_is_wrong(tmp_path):
+    (tmp_path / "refuses.py").write_text("raise SystemExit(3)")
+    plan = StackPlan((Program("brain", "refuses", 1, {"PYTHONPATH": str(tmp_path)}),))
+    command, env = [sys.executable, "-m", "kitty_cli.supervising"], {"XDG_STATE_HOME": str(tmp_path)}
+    assert subprocess.run(command, input=plan.to_json().encode(), env=env, timeout=60, check=False).returncode == 3
+
+
 def test_a_record_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "kitty" / "stack.json").mkdir(parents=True)
@@ -179,7 +188,7 @@ def test_the_model_server_is_kept_running_too_and_comes_first():
     assert len(children_of(plan)) == plan.size
 
 
-def test_every_program_is_told_all_addresses_and_listens_here_alone():
+def test_every_program_is_told_all_addresses_and_all_but_the_gateway_listen_here_alone():
     programs = plan_programs({"KITTY_IDLE_STOP_SEC": "900", "KITTY_BIND": "0.0.0.0", "BRAIN_PORT": "81"}, "token")
     plan = with_engine(programs, "/m.gguf", "kitty-coder")
     engine = plan.engine
@@ -187,7 +196,8 @@ def test_every_program_is_told_all_addresses_and_listens_here_alone():
         env = program.env
         assert (env["BRAIN_BASE"], env["GATEWAY_BASE"]) == ("http://127.0.0.1:81", "http://127.0.0.1:8080")
         assert (env["CODER_AGENT_BASE"], env["BROKER_BASE"]) == ("http://127.0.0.1:8092", "http://127.0.0.1:8777")
-        assert (env["KITTY_BIND"], env["KITTY_SERVICE_TOKEN"]) == ("127.0.0.1", "token")
+        bind = "0.0.0.0" if program.name == "gateway" else "127.0.0.1"  # the one door is the person's to open
+        assert (env["KITTY_BIND"], env["KITTY_SERVICE_TOKEN"]) == (bind, "token")
         assert "KITTY_IDLE_STOP_SEC" not in env
         bases = {env[f"LLAMACPP_{role}_BASE"] for role in ("Q4", "F16", "CODER")}
         assert (bases, env["LLAMACPP_API_KEY"]) == ({f"http://127.0.0.1:{engine.port}"}, engine.api_key)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from coder_agent.conversations import Conversations
 from coder_agent.decision import TIERS
@@ -119,11 +120,15 @@ def test_names_that_read_alike_together_are_two_conversations(tmp_path):
 def test_the_folder_is_for_this_user_alone_and_holds_nothing_half_written(tmp_path):
     folder = tmp_path / "c"
     conversations = Conversations(folder, keep=10)
-    with ThreadPoolExecutor(8) as pool:
+    with capture_logs() as logged, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: conversations.remember(None, "one", replace(ROOT, request="x" * n * 999)), range(64)))
     assert folder.stat().st_mode & 0o077 == 0
-    assert [path.suffix for path in folder.iterdir()] == [".json"]
-    assert conversations.recall(None, "one").code == ROOT.code
+    (file,) = folder.iterdir()
+    assert (file.suffix, logged, conversations.recall(None, "one").code) == (".json", [], ROOT.code)
+    file.unlink()
+    file.mkdir()
+    conversations.remember(None, "one", ROOT)
+    assert list(folder.iterdir()) == [file]
 
 
 def test_a_conversation_is_replaced_whole_so_that_a_reader_never_sees_half_of_one(tmp_path):

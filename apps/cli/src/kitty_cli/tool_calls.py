@@ -96,7 +96,7 @@ def _approved(gateway: Service, call: Mapping[str, Any], message: str, out: Path
 
 
 def _path(call: Mapping[str, Any]) -> str:
-    return f"/api/confirmations/{quote(str(call['pendingId']))}"
+    return f"/api/confirmations/{quote(str(call['pendingId']), safe='')}"
 
 
 def _body(call: Mapping[str, Any], message: str) -> dict[str, Any]:

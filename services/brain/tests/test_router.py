@@ -160,3 +160,14 @@ def test_slash_words_switch_the_agent_and_the_model():
 @given(st.text(st.characters(exclude_characters="/ \n\t\r\v\f\x1c\x1d\x1e\x1f\x85\xa0"), min_size=1))
 def test_the_rest_of_an_order_is_kept_byte_for_byte(rest):
     assert read_directive(f"/agent on. Call coding.generate to implement: {rest}").request == rest
+
+
+@pytest.mark.parametrize("text", ["Confirm: proceed", "confirm: proceed please", "cancel", "Abort!", "cancel that one"])
+def test_a_word_for_a_call_that_waits_is_no_wish_for_code(text):
+    assert route(text).kind == "talk"
+    assert route(text, last_turn_was_coding=True).kind != "coding"
+
+
+@pytest.mark.parametrize("text", ["Write a function confirm(text)", "cancel(order) == True: write that function"])
+def test_a_function_of_that_name_is_one(text):
+    assert route(text).kind == "coding"

@@ -352,6 +352,24 @@ def test_a_message_that_could_confirm_either_of_two_calls_confirms_none(start):
     assert [body["path"] for body in wiped(service)] == ["/data"]
 
 
+def test_a_command_whose_arguments_are_wrong_is_not_put_to_a_person(start):
+    schema = {"type": "object", "properties": {"max": {"type": "integer", "minimum": 1}}, "additionalProperties": False}
+    listed = {"commands": [{"name": "pytest", "hazard_class": "high", "args_schema": schema}]}
+    gateway, service = start(lambda seen: Reply(listed if seen.path == "/broker/commands" else {"success": True}))
+
+    def call(**args):
+        return gateway.post("/api/tools/broker.run", {"arguments": {"command": "pytest", **args}})
+
+    for wrong in ({"max": 0}, {"max": "all"}, {"other": 1}):
+        answer = call(args=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+        assert [error["field"] for error in answer.json()["errors"]]
+    for right in ({"args": {"max": 1}}, {}):
+        assert call(**right).status_code == 202
+    assert [seen.path for seen in service.seen if seen.method == "POST"] == []
+    assert [row["error"] for row in gateway.rows()] == ["bad_request"] * 3 + ["needs_confirmation"] * 2
+
+
 def test_a_confirmation_that_is_not_there_is_404(start):
     gateway, _ = start()
     answer = gateway.post(f"/api/confirmations/{'0' * 32}", {"message": PHRASE})

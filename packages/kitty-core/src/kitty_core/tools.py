@@ -57,13 +57,8 @@ class Tool:
         return self.name.replace(".", "_")
 
     def problems(self, arguments: object) -> list[str]:
-        """What `arguments` violate of the schema, each as `path: reason`; empty: nothing. At most MOST_PROBLEMS."""
-        try:
-            found = sorted(self._validator.iter_errors(arguments), key=lambda error: [str(part) for part in error.path])
-        # A schema that refers to itself, or to something outside; a number past all floats.
-        except (RecursionError, Unresolvable, ArithmeticError) as error:
-            return [f"arguments: cannot be checked: {error}"]
-        return [_in_words(error) for error in found[:MOST_PROBLEMS]]
+        """What `arguments` violate of the schema, as `problems_of` says it."""
+        return problems_of(self._validator, arguments)
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
@@ -105,6 +100,16 @@ def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
 def _facts(tool: Tool) -> dict[str, Any]:
     names = set(Tool.__dataclass_fields__) - {"url", "note"}
     return {name: getattr(tool, name) for name in names} | {"schema": dict(tool.schema)}
+
+
+def problems_of(validator: Draft202012Validator, arguments: object) -> list[str]:
+    """What `arguments` violate of a schema, each as `path: reason`; empty: nothing. At most MOST_PROBLEMS."""
+    try:
+        found = sorted(validator.iter_errors(arguments), key=lambda error: [str(part) for part in error.path])
+    # A schema that refers to itself, or to something outside; a number past all floats.
+    except (RecursionError, Unresolvable, ArithmeticError) as error:
+        return [f"arguments: cannot be checked: {error}"]
+    return [_in_words(error) for error in found[:MOST_PROBLEMS]]
 
 
 def _in_words(error: ValidationError) -> str:

@@ -135,5 +135,6 @@ CUES: tuple[Cue, ...] = (
         -1.0,
         r"\A\s*(?:hi|hello|hey|good (?:morning|evening|day)|hallo|bonjour|hola|ciao|привет|你好|こんにちは)\b",
     ),
+    _cue("a word for what waits", -4.0, r"\A\s*(?:confirm|cancel|abort)\b[^\n(]{0,40}\Z"),
     _cue("other writing", -4.0, rf"(?:{MAKING})[^.?!\n]{{0,40}}(?:{OTHER_WRITING})"),
 )

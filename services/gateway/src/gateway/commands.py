@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx
 import structlog
+from jsonschema import Draft202012Validator
 
 from gateway.auth import Caller
 from gateway.errors import ServiceIsDown, ServiceIsTooSlow, UnknownCommand
 from gateway.proxy import Upstreams
-from kitty_core.tools import HAZARD_CLASSES, HazardClass
+from kitty_core.tools import HAZARD_CLASSES, HazardClass, problems_of
 
 log = structlog.get_logger()
 KEPT_SEC = 5.0
@@ -37,6 +38,10 @@ class Command:
     reason: str | None = None
     """Why it is not."""
 
+    def problems(self, args: object) -> list[str]:
+        """What `args` violate of the command's schema, each as `path: reason`."""
+        return problems_of(Draft202012Validator(dict(self.schema)), {} if args is None else args)
+
 
 class BrokerCommands:
     """The commands by name."""
@@ -48,8 +53,8 @@ class BrokerCommands:
         self._asked_at = float("-inf")
         self._failed_at = float("-inf")
 
-    async def class_of(self, command: str, request_id: str) -> HazardClass | None:
-        """The class of `command`; None while the broker does not say.
+    async def find(self, command: str, request_id: str) -> Command | None:
+        """The command of that name; None while the broker does not say.
 
         Raises:
             UnknownCommand: it says, and there is no such command.
@@ -61,7 +66,7 @@ class BrokerCommands:
                 f"The broker's list has no command {command[:100]!r}; nothing was run. "
                 f"There are: {', '.join(self._known) or 'none'}."
             )
-        return self._known[command].hazard_class
+        return self._known[command]
 
     async def listed(self, request_id: str) -> tuple[Command, ...]:
         """All commands; none while the broker does not say, for which it is not asked again within seconds."""

@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.commands import BrokerCommands
+from gateway.commands import BrokerCommands, Command
 from gateway.confirmations import Confirmations, PendingCall
 from gateway.errors import (
+    ArgumentsAreWrong,
     ServiceAnsweredBadly,
     ServiceIsTooSlow,
     ToolIsBlocked,
@@ -29,7 +30,7 @@ from gateway.errors import (
 from gateway.passage import Passage
 from gateway.proxy import Upstreams, passed_on
 from gateway.settings import Settings
-from gateway.wish import Wish, check, completed, conversation_of, seconds_of
+from gateway.wish import Wish, check, completed, conversation_of, places, seconds_of
 from kitty_core.audit import arguments_sha256
 from kitty_core.audit.facts import Facts, facts_of
 from kitty_core.audit.recorder import Recorder, Row
@@ -139,9 +140,9 @@ class Door:
             raise UnknownTool(f"There is no tool {wish.tool[:100]!r}; nothing was run.")
         row.tool, row.hazard_class = tool.name, tool.hazard_class
         check(wish, tool)
-        named_class = None
+        command = None
         if tool.hazard_from is not None and tool.enabled:
-            named_class = await self._commands.class_of(str(wish.arguments.get(tool.hazard_from)), wish.request_id)
+            command = await self._commands.find(str(wish.arguments.get(tool.hazard_from)), wish.request_id)
         call = Call(
             tool=tool.name,
             arguments=wish.arguments,
@@ -151,7 +152,7 @@ class Door:
             override_given=wish.override_given,
             confirmed=wish.confirmed,
             offline=self._settings.offline_mode,
-            named_class=named_class,
+            named_class=command.hazard_class if command else None,
         )
         decision = judge(registry, call)
         row.hazard_class = decision.hazard_class
@@ -161,6 +162,8 @@ class Door:
             raise ToolIsBlocked(
                 f"{tool.name} needs a signed approval, and HAZARD_SIGNING_KEY is not set.", rule="approval"
             )
+        if decision.kind == "needs_confirmation" and command is not None:
+            _check_args(command, wish.arguments.get("args"))
         return decision, tool
 
     async def _kept(
@@ -237,6 +240,12 @@ BACKING = {"coding": "coder-agent", "memory": "memory", "query": "brain"}
 
 def _in_query(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _check_args(command: Command, args: object) -> None:
+    """A person is not asked about a call that could not run. Raises: ArgumentsAreWrong."""
+    if problems := command.problems(args):
+        raise ArgumentsAreWrong(f"{command.name}: {'; '.join(problems)}", errors=places(problems))
 
 
 async def _whole(response: httpx.Response, name: str) -> bytes:

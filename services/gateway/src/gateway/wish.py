@@ -49,7 +49,7 @@ def check(wish: Wish, tool: Tool) -> None:
     _check_numbers(wish)
     _check_address(wish, tool)
     if problems := tool.problems(dict(wish.arguments)):
-        raise ArgumentsAreWrong(f"{tool.name}: {'; '.join(problems)}", errors=_places(problems))
+        raise ArgumentsAreWrong(f"{tool.name}: {'; '.join(problems)}", errors=places(problems))
 
 
 def completed(wish: Wish, *, is_ours: bool) -> dict[str, Any]:
@@ -109,6 +109,7 @@ def _check_address(wish: Wish, tool: Tool) -> None:
         raise ArgumentsAreWrong("arguments: half of a surrogate pair cannot stand in an address") from None
 
 
-def _places(problems: list[str]) -> list[dict[str, str]]:
+def places(problems: list[str]) -> list[dict[str, str]]:
+    """Each `path: reason` as an object with both."""
     parted = [problem.partition(": ") for problem in problems]
     return [{"field": place, "message": reason} for place, _, reason in parted]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kitty_core import leaving
-from kitty_core.leaving import CallerIsGone, Event, events_of, gone_from, unless_gone
+from kitty_core.leaving import CallerIsGone, Event, error_event, events_of, gone_from, unless_gone
 
 
 def never_gone() -> Awaitable[None]:
@@ -93,3 +93,9 @@ async def test_while_nothing_comes_there_is_a_comment_and_a_reader_that_goes_end
     assert not slow.was_ended
     await frames.aclose()  # type: ignore[attr-defined]  # an async generator, typed as an iterator
     assert slow.was_ended
+
+
+def test_what_is_known_of_a_failure_is_told_and_anything_else_is_internal():
+    known = CallerIsGone("It left.", service="brain")
+    assert error_event(known) == {"type": "error", "error": "It left.", "service": "brain", "code": "cancelled"}
+    assert error_event(ValueError("x")) == {"type": "error", "error": "ValueError: x", "code": "internal"}

@@ -80,6 +80,13 @@ async def events_of(
         await _end(task)
 
 
+def error_event(error: Exception) -> Event:
+    """The `error` event of a stream that had begun: the failure can only be told in it."""
+    if isinstance(error, KittyError):
+        return {"type": "error", "error": error.message, **error.extra, "code": error.code}
+    return {"type": "error", "error": f"{type(error).__name__}: {error}", "code": "internal"}
+
+
 def frame_of(event: Event) -> str:
     """One server-sent event."""
     return f"data: {to_json(event)}\n\n"

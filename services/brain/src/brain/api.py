@@ -15,10 +15,10 @@ from brain.door import Caller, Door
 from brain.errors import OtherUser
 from brain.history import Exchange
 from brain.models import ModelServers
-from brain.queries import Asked, Queries, problem_of
+from brain.queries import Asked, Queries
 from brain.question import Question, ToolMode
 from brain.shapes import Health, ModelList, QueryResponse
-from kitty_core.leaving import events_of, gone_from, unless_gone
+from kitty_core.leaving import error_event, events_of, gone_from, unless_gone
 from kitty_core.problems import WITH_A_BODY, documented
 from kitty_core.wire import JsonResponse
 from kitty_llm import Role
@@ -229,4 +229,4 @@ def _last_event(answer: "asyncio.Task[dict[str, Any]]") -> dict[str, Any]:
     try:
         return {"type": "complete", "result": answer.result()}
     except Exception as error:  # noqa: BLE001 - the stream has begun: the failure can only be told in it
-        return problem_of(error)
+        return error_event(error)

@@ -29,7 +29,6 @@ from brain.react import build_graph, run_graph
 from brain.router import route
 from brain.settings import Settings
 from brain.state import BrainState
-from kitty_core.errors import KittyError
 from kitty_llm import LLMError
 
 log = structlog.get_logger()
@@ -205,10 +204,3 @@ def _pending(pending: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"requiresConfirmation": False}
     names = ("confirmationPhrase", "pendingTool", "hazardClass", "pendingId", "expiresAt", "hint")
     return {"requiresConfirmation": True, **{name: pending.get(name) for name in names}}
-
-
-def problem_of(error: Exception) -> dict[str, Any]:
-    """The `error` event of a stream that had begun."""
-    if isinstance(error, KittyError):
-        return {"type": "error", "error": error.message, **error.extra, "code": error.code}
-    return {"type": "error", "error": f"{type(error).__name__}: {error}", "code": "internal"}

@@ -19,7 +19,7 @@ from coder_agent.state import Task
 from coder_agent.task import module_name_problem, read_task
 from kitty_core.audit.late import LateAuditLog
 from kitty_core.errors import KittyError
-from kitty_core.leaving import events_of, gone_from, unless_gone
+from kitty_core.leaving import error_event, events_of, gone_from, unless_gone
 from kitty_core.problems import WITH_A_BODY, documented
 from kitty_core.wire import JsonResponse
 from kitty_sandbox import Sandbox, SandboxStatus
@@ -229,10 +229,8 @@ def _response(answer: Answer) -> Response:
 def _last_event(job: "asyncio.Task[Answer]") -> dict[str, Any]:
     try:
         answer = job.result()
-    except KittyError as error:
-        return {"type": "error", "error": error.message, **error.extra, "code": error.code}
-    except Exception as error:  # noqa: BLE001 - the stream has begun: the failure can only be told in it
-        return {"type": "error", "error": f"{type(error).__name__}: {error}", "code": "internal"}
+    except Exception as error:  # noqa: BLE001 - the stream has begun
+        return error_event(error)
     if answer.error is not None:
         error_code = answer.error.code
         return {"type": "error", "error": answer.error.message, "code": error_code, "result": dict(answer.body)}

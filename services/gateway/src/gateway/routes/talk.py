@@ -33,7 +33,7 @@ from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
 from kitty_core.audit.facts import Facts
 from kitty_core.errors import KittyError
 from kitty_core.hazard import find_override
-from kitty_core.leaving import CallerIsGone, Event, Gone, events_of, gone_from, unless_gone
+from kitty_core.leaving import CallerIsGone, Event, Gone, error_event, events_of, gone_from, unless_gone
 from kitty_core.wire import JsonResponse
 
 log = structlog.get_logger()
@@ -223,7 +223,5 @@ async def _no_row(facts: Facts) -> None:
 def _last_event(task: "asyncio.Task[dict[str, Any]]") -> Event:
     try:
         return {"type": "complete", "result": task.result()}
-    except KittyError as error:
-        return {"type": "error", "error": error.message, **error.extra, "code": error.code}
-    except Exception as error:  # noqa: BLE001 - the stream has begun: the failure can only be told in it
-        return {"type": "error", "error": f"{type(error).__name__}: {error}", "code": "internal"}
+    except Exception as error:  # noqa: BLE001 - the stream has begun
+        return error_event(error)

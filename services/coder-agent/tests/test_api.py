@@ -227,7 +227,7 @@ def test_two_jobs_at_once_do_not_mix_and_health_answers_meanwhile(start):
         name = "alpha" if "alpha" in str(messages) else "beta"
         return f"```python\ndef {name}(a):\n    return '{name}' * a\n```"
 
-    agent, _ = start(answer, model={"delay_sec": 0.02})
+    agent, _ = start(answer, model={"delay_sec": 0.15})
     results, answered = {}, 0
 
     def ask(name):

@@ -222,3 +222,11 @@ def test_a_thought_at_the_beginning_is_not_shown():
     stream = SpokenStream()
     assert stream.feed(" <think>hm") + stream.feed("</think>\n\nIt is ") + stream.feed("<b>") == "It is <b>"
     assert SpokenStream().feed("plain") == "plain"
+
+
+def test_what_is_empty_and_not_required_is_not_sent_on():
+    schema = {"type": "object", "required": ["command"], "properties": {"command": {"type": "string"}}}
+    args = {"path": "", "depth": 0, "all": False, "names": []}
+    given = {"command": "files.list", "args": args, "timeout": None}
+    assert fitted(given, schema) == {"command": "files.list", "args": {"depth": 0, "all": False}}
+    assert fitted({"command": "", "args": {}}, schema) == {"command": "", "args": {}}

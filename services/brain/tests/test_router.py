@@ -171,3 +171,18 @@ def test_a_word_for_a_call_that_waits_is_no_wish_for_code(text):
 @pytest.mark.parametrize("text", ["Write a function confirm(text)", "cancel(order) == True: write that function"])
 def test_a_function_of_that_name_is_one(text):
     assert route(text).kind == "coding"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Run the tests in my workspace with pytest", "Run pytest", "Run the tests", "Please run pytest.run on test_x.py"],
+)
+def test_running_what_is_there_is_no_wish_for_code(text):
+    assert route(text).kind == "talk"
+
+
+@pytest.mark.parametrize(
+    "text", ["Write a function that runs the tests", "Write tests for this and run them: def f(): pass"]
+)
+def test_writing_what_runs_is_one(text):
+    assert route(text).kind == "coding"

@@ -280,3 +280,33 @@ def test_a_brain_that_is_down_is_told_quickly(start):
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(502, "bad_gateway")] * 2
     assert "BRAIN_BASE" in answers[0].text
     assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize(
+    "slip", ["confirm proceed", "Confirm: proceed!", "confirm: proceed please", "CONFIRM – PROCEED"]
+)
+@pytest.mark.parametrize("path", ["/api/query", "/api/query/stream"])
+def test_a_slip_of_the_phrase_reaches_no_model_and_the_call_still_waits(start, slip, path):
+    gateway, service = start()
+    pending = ask(gateway)
+    said = query(gateway, slip, path=path)
+    answer = events(said)[0]["result"] if path.endswith("stream") else said.json()
+    assert answer["result"]["output"] == "That is not the phrase; nothing was run, and disk.wipe still waits."
+    assert (answer["requiresConfirmation"], answer["pendingId"]) == (True, pending["pendingId"])
+    assert answer["confirmationPhrase"] == PHRASE
+    assert (wiped(service), sent_to_brain(service, f"/brain{path}")) == ([], [])
+    assert [row["error"] for row in gateway.rows()] == ["needs_confirmation", "not_the_phrase"]
+    query(gateway, PHRASE)
+    assert wiped(service) == ["/data"]
+
+
+@pytest.mark.parametrize("headers", [{"x-kitty-surface": "model"}, {}])
+def test_what_only_holds_the_phrase_is_a_message(start, headers):
+    gateway, service = start()
+    ask(gateway)
+    said = [f"what happens if I say {PHRASE}?", f"{PHRASE} is what I am to say, and why?"]
+    said += [PHRASE] if headers else []
+    for text in said:
+        query(gateway, text, **headers)
+    assert [body["prompt"] for body in sent_to_brain(service)] == said
+    assert wiped(service) == []

@@ -135,6 +135,12 @@ CUES: tuple[Cue, ...] = (
         -1.0,
         r"\A\s*(?:hi|hello|hey|good (?:morning|evening|day)|hallo|bonjour|hola|ciao|привет|你好|こんにちは)\b",
     ),
+    _cue(
+        "run what is there",
+        -5.0,
+        rf"{HEAD}(?:(?:can|could|would) you )?(?:please )?(?:run|execute|start|launch|führe?)\b"
+        r"[^.?!\n(]{0,40}?\b(?:pytest|(?:unit ?)?tests?)\b(?! (?:for|of) (?:this|it|the following|my|these)\b)",
+    ),
     _cue("a word for what waits", -4.0, r"\A\s*(?:confirm|cancel|abort)\b[^\n(]{0,40}\Z"),
     _cue("other writing", -4.0, rf"(?:{MAKING})[^.?!\n]{{0,40}}(?:{OTHER_WRITING})"),
 )

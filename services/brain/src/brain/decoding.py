@@ -79,12 +79,23 @@ def _merged(schema: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]
 
 
 def fitted(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as a tool can take them: bare text goes to its only required text; identity is taken out."""
-    given = {name: value for name, value in arguments.items() if name not in NOT_THE_MODELS}
+    """The arguments as a tool can take them: bare text goes to its only required text; identity is taken out, and so is
+    what is empty and not required, at any depth: a small model fills in every name there is.
+    """
+    given = _without_blanks({name: value for name, value in arguments.items() if name not in NOT_THE_MODELS}, schema)
     only = only_text(schema)
     if only and only not in given and list(given) == [BARE]:
         return {only: given[BARE]}
     return given
+
+
+def _without_blanks(given: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    required = schema.get("required") or ()
+    kept = {
+        name: _without_blanks(value, {}) if isinstance(value, Mapping) and name == "args" else value
+        for name, value in given.items()
+    }
+    return {name: value for name, value in kept.items() if name in required or value not in ("", None, [])}
 
 
 def only_text(schema: Mapping[str, Any]) -> str | None:

@@ -32,6 +32,9 @@ from kitty_core.confirmation import Approval, approve, is_second_person, read_re
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.leaving import Gone
 
+MOST_BEHIND = 20
+"""Characters after a phrase that make it a slip; more are a message of their own."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -101,6 +104,15 @@ class Replies:
     def may_be_meant(self, message: str) -> bool:
         """Whether `message` would confirm or cancel some call, if one waited."""
         return any(read_reply(message, phrase) != "neither" for phrase in self._door.phrases)
+
+    def is_nearly_meant(self, message: str) -> bool:
+        """Whether `message` is a phrase but for its signs, or with a few words behind it."""
+        said = _letters(message)
+        return any(
+            said.startswith(_letters(phrase)) and len(message) <= len(phrase) + MOST_BEHIND
+            for phrase in self._door.phrases
+            if _letters(phrase)
+        )
 
     async def expire_overdue(self) -> None:
         """Ends what was not confirmed in time, with a row for each."""
@@ -232,6 +244,10 @@ class Replies:
         if not self._signing_key:
             raise ConfigurationError("HAZARD_SIGNING_KEY is not set, so nothing can be approved.")
         return self._signing_key.encode()
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
 def _check_human(caller: Caller) -> None:

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.auth import Caller
-from gateway.door import Done
+from gateway.door import Done, Waiting
 from gateway.errors import DatabaseIsAway, NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
 from gateway.frames import EVENTS, edited
 from gateway.overrides import Overrides
@@ -28,12 +28,12 @@ from gateway.passage import Passage, Passing
 from gateway.proxy import Upstreams
 from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.shapes import pending_shape, read_object
-from gateway.routes.talk_answers import answer_of, exchange_of
+from gateway.routes.talk_answers import answer_of, exchange_of, told_of
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
 from kitty_core.audit.facts import Facts
 from kitty_core.errors import KittyError
 from kitty_core.hazard import find_override
-from kitty_core.leaving import CallerIsGone, Event, Gone, error_event, events_of, gone_from, unless_gone
+from kitty_core.leaving import CallerIsGone, Event, Gone, error_event, events_of, frame_of, gone_from, unless_gone
 from kitty_core.wire import JsonResponse
 
 log = structlog.get_logger()
@@ -67,6 +67,8 @@ class Talk:
                 raise NotThisUser(f"{name} has to be {caller.user_id!r}, or to be left out.")
         if (reply := await self._reply(request, caller, body)) is not None:
             return await self._replied(request, reply, body.get("intent"), streams=path.endswith("/stream"))
+        if (slip := await self._slipped(request, caller, body)) is not None:
+            return _said(slip, streams=path.endswith("/stream"))
         has_word, told = without_word(body, self._word)
         told["userId"] = caller.user_id
         request_id = request.scope["request_id"]
@@ -91,6 +93,24 @@ class Talk:
                 raise
             return None
         return None if call is None else Reply(call.id, message, caller, request_id, conversation)
+
+    async def _slipped(self, request: Request, caller: Caller, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to what is nearly a phrase, or one that nothing waits for: no model makes anything of it."""
+        message, conversation = message_of(body), named_in(body, CONVERSATION_FIELDS) or ""
+        if caller.surface != "human" or not self._replies.is_nearly_meant(message):
+            return None
+        whose = (caller.user_id, conversation)
+        waiting = [c for c in await self._replies.waiting(caller) if (c.user_id, c.conversation_id) == whose]
+        if not waiting:
+            words = (
+                "Nothing waits for that in this conversation; nothing was run. `kitty-cli confirm` lists what waits."
+            )
+            return told_of(words, conversation, body.get("intent"))
+        reply = Reply(waiting[-1].id, message, caller, request.scope["request_id"], conversation)
+        outcome = await self._replies.reply(reply, gone_from(request.receive))
+        assert isinstance(outcome, Waiting)  # it is not the phrase, or it would have been taken for one
+        words = f"That is not the phrase; nothing was run, and {outcome.call.tool} still waits."
+        return told_of(words, conversation, body.get("intent")) | pending_shape(outcome.call, caller)
 
     async def _replied(self, request: Request, reply: Reply, intent: object, *, streams: bool) -> Response:
         if not streams:
@@ -187,6 +207,12 @@ class Talk:
         own = (call for call in waiting if call.id == answer.get("pendingId") and call.user_id == caller.user_id)
         for call in own:
             answer |= pending_shape(call, caller)
+
+
+def _said(answer: dict[str, Any], *, streams: bool) -> Response:
+    if streams:
+        return Response(frame_of({"type": "complete", "result": answer}), media_type=EVENTS)
+    return JsonResponse(answer)
 
 
 def message_of(body: dict[str, Any]) -> str:

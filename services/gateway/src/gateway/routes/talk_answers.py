@@ -17,18 +17,31 @@ def answer_of(outcome: Done | Cancelled, conversation_id: str, intent: object, l
         result["data"] = outcome.body
     else:
         step |= {"decision": "cancelled", "status": None}
-    metadata = {
+    answer = told_of("", conversation_id, intent)
+    answer["result"] = result
+    answer["routing"]["latencyMs"] = latency_ms
+    answer["routing"]["metadata"] |= {
         "iterations": 1,
         "tools_used": [_tool(outcome)] if isinstance(outcome, Done) else [],
         "agent_steps": [step],
+    }
+    return answer
+
+
+def told_of(words: str, conversation_id: str, intent: object) -> dict[str, Any]:
+    """A response of the gateway's own that says `words`."""
+    metadata: dict[str, Any] = {
+        "iterations": 0,
+        "tools_used": [],
+        "agent_steps": [],
         "finish_reason": None,
         "stopped": None,
     }
-    routing = {"tier": "gateway", "confidence": 1.0, "latencyMs": latency_ms, "cached": False, "metadata": metadata}
+    routing = {"tier": "gateway", "confidence": 1.0, "latencyMs": 0, "cached": False, "metadata": metadata}
     return {
         "conversationId": conversation_id,
         "intent": intent if isinstance(intent, str) else "query",
-        "result": result,
+        "result": {"output": words},
         "routing": routing,
         "requiresConfirmation": False,
     }

@@ -10,10 +10,10 @@ import pytest
 
 from brain.completion_request import CompletionRequest
 from brain.errors import of_model
-from brain.queries import problem_of
 from brain.testing import TOKEN, running_brain
 from coder_agent.brain_messages import body_of, failure_of
 from coder_agent.testing import running_agent
+from kitty_core.leaving import error_event
 from kitty_llm import (
     BackendAnsweredNonsense,
     BackendFailed,
@@ -186,7 +186,7 @@ def _joined(turn):
     ids=lambda failure: failure.code,
 )
 def test_a_failure_behind_the_brain_is_the_same_failure_before_it(failure):
-    event = json.loads(json.dumps(problem_of(of_model(failure))))
+    event = json.loads(json.dumps(error_event(of_model(failure))))
     arrived = failure_of(event, "http://brain")
     assert (type(arrived), str(arrived)) == (type(failure), str(failure))
     told = ("urls_tried", "tokens_over", "n_prompt_tokens", "n_ctx")

@@ -237,6 +237,7 @@ def test_the_same_call_twice_is_a_loop_and_ends_with_its_reason(start):
     assert len(gateway.invocations) == 1
     assert "same arguments" in body["routing"]["metadata"]["stopped"]
     assert "same arguments" in body["result"]["output"]
+    assert "No call of a tool succeeded" not in body["result"]["output"]
 
 
 def test_the_same_failure_twice_ends_it_with_its_reason(start):
@@ -247,6 +248,7 @@ def test_the_same_failure_twice_ends_it_with_its_reason(start):
     body = brain.query("What did I say?").json()
     assert len(gateway.invocations) == 2
     assert "failed twice" in body["routing"]["metadata"]["stopped"]
+    assert body["result"]["output"].endswith("(No call of a tool succeeded: memory.search failed with bad_gateway.)")
 
 
 def test_no_message_makes_more_calls_than_allowed(start):

@@ -188,10 +188,20 @@ async def answer(state: BrainState, means: Means) -> BrainState:
         output += f"\n\n[The answer was cut off at {completion.usage.completion_tokens} tokens.]"
     if reason := state.get("stopped"):
         output = f"{output}\n\n(No more tools were called: {reason}.)".lstrip()
+    if failures := failed_calls(state):
+        output = f"{output}\n\n(No call of a tool succeeded: {failures}.)".lstrip()
     tier = means.tier_of(role, completion.endpoint)
     update = BrainState(next="end", output=output, tier=tier, finish_reason=completion.finish_reason)
     left_out = f"{dropped} of the oldest exchanges did not fit the model's window" if dropped else None
     return with_step(state, means, update, action="answer", model=completion.model, reason=left_out)
+
+
+def failed_calls(state: BrainState) -> str:
+    """How the calls failed where none succeeded, which no words may hide; empty: one did, or none was made."""
+    outcomes = [outcome for _, outcome in state.get("made", ())]
+    if not outcomes or any(outcome.kind != "failed" for outcome in outcomes):
+        return ""
+    return ", ".join(dict.fromkeys(f"{outcome.tool} failed with {outcome.status}" for outcome in outcomes))
 
 
 def _prompt(state: BrainState, history: Sequence[Exchange], role_line: str, *, is_cut: bool) -> Prompt:

@@ -310,3 +310,34 @@ def test_what_only_holds_the_phrase_is_a_message(start, headers):
         query(gateway, text, **headers)
     assert [body["prompt"] for body in sent_to_brain(service)] == said
     assert wiped(service) == []
+
+
+def test_a_call_that_comes_between_two_looks_is_not_run_by_what_was_said_before_it(start, monkeypatch):
+    async def saw_nothing(*_):
+        return None
+
+    gateway, service = start()
+    ask(gateway)
+    monkeypatch.setattr("gateway.replies.Replies.meant_by", saw_nothing)
+    assert query(gateway, PHRASE).json()["requiresConfirmation"]
+    assert wiped(service) == []
+
+
+def test_words_that_only_begin_like_a_short_phrase_are_a_message(start):
+    registry = json.dumps(
+        {
+            "tools": {
+                "a.b": {
+                    "method": "POST",
+                    "url": "${BROKER_BASE}/b",
+                    "hazard_class": "high",
+                    "confirmation_phrase": "go",
+                }
+            }
+        }
+    )
+    gateway, service = start(registry=registry)
+    said = ["google it", "go home now"]
+    for text in said:
+        query(gateway, text)
+    assert [body["prompt"] for body in sent_to_brain(service)] == said

@@ -80,7 +80,7 @@ def _merged(schema: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any]
 
 def fitted(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments as a tool can take them: bare text goes to its only required text; identity is taken out, and so is
-    what is empty and not required, at any depth: a small model fills in every name there is.
+    what is empty and not required, in a command's `args` too: a small model fills in every name there is.
     """
     given = _without_blanks({name: value for name, value in arguments.items() if name not in NOT_THE_MODELS}, schema)
     only = only_text(schema)

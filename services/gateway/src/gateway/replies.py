@@ -11,6 +11,7 @@ Every step writes a row. Only the message at hand counts; no history is looked a
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,9 +32,6 @@ from kitty_core.audit.recorder import Recorder, Row
 from kitty_core.confirmation import Approval, approve, is_second_person, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
 from kitty_core.leaving import Gone
-
-MOST_BEHIND = 20
-"""Characters after a phrase that make it a slip; more are a message of their own."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +103,17 @@ class Replies:
         """Whether `message` would confirm or cancel some call, if one waited."""
         return any(read_reply(message, phrase) != "neither" for phrase in self._door.phrases)
 
-    def is_nearly_meant(self, message: str) -> bool:
-        """Whether `message` is a phrase but for its signs, or with a few words behind it."""
-        said = _letters(message)
-        return any(
-            said.startswith(_letters(phrase)) and len(message) <= len(phrase) + MOST_BEHIND
-            for phrase in self._door.phrases
-            if _letters(phrase)
-        )
+    def is_nearly_meant(self, message: str, most_behind: int) -> bool:
+        """Whether `message` has the words of a phrase and at most `most_behind` words after them."""
+        said = _words(message)
+        phrases = [words for phrase in self._door.phrases if (words := _words(phrase))]
+        return any(said[: len(words)] == words and len(said) <= len(words) + most_behind for words in phrases)
+
+    async def note_slip(self, call: PendingCall, caller: Caller, request_id: str) -> None:
+        """Writes the row of a message that was nearly the phrase of `call`. Runs nothing, whatever the message was."""
+        row = self._row(call, caller.user_id, request_id)
+        row.decision = "denied"
+        await row.end(error="not_the_phrase")
 
     async def expire_overdue(self) -> None:
         """Ends what was not confirmed in time, with a row for each."""
@@ -246,8 +247,8 @@ class Replies:
         return self._signing_key.encode()
 
 
-def _letters(text: str) -> str:
-    return "".join(sign for sign in text.casefold() if sign.isalnum())
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def _check_human(caller: Caller) -> None:

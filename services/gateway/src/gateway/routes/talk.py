@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.auth import Caller
-from gateway.door import Done, Waiting
+from gateway.door import Done
 from gateway.errors import DatabaseIsAway, NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
 from gateway.frames import EVENTS, edited
 from gateway.overrides import Overrides
@@ -39,6 +39,8 @@ from kitty_core.wire import JsonResponse
 log = structlog.get_logger()
 Listener = Callable[[Event], None]
 REMEMBERED_WITHIN_SEC = 1.0
+MOST_BEHIND = 3
+"""Words after a phrase that still make it a slip, where a call waits."""
 MARK = b'"requiresConfirmation":true'
 """What a frame of the brain holds that says that a call waits."""
 
@@ -97,20 +99,19 @@ class Talk:
     async def _slipped(self, request: Request, caller: Caller, body: dict[str, Any]) -> dict[str, Any] | None:
         """The answer to what is nearly a phrase, or one that nothing waits for: no model makes anything of it."""
         message, conversation = message_of(body), named_in(body, CONVERSATION_FIELDS) or ""
-        if caller.surface != "human" or not self._replies.is_nearly_meant(message):
+        if caller.surface != "human" or not self._replies.is_nearly_meant(message, MOST_BEHIND):
             return None
         whose = (caller.user_id, conversation)
         waiting = [c for c in await self._replies.waiting(caller) if (c.user_id, c.conversation_id) == whose]
-        if not waiting:
-            words = (
-                "Nothing waits for that in this conversation; nothing was run. `kitty-cli confirm` lists what waits."
-            )
-            return told_of(words, conversation, body.get("intent"))
-        reply = Reply(waiting[-1].id, message, caller, request.scope["request_id"], conversation)
-        outcome = await self._replies.reply(reply, gone_from(request.receive))
-        assert isinstance(outcome, Waiting)  # it is not the phrase, or it would have been taken for one
-        words = f"That is not the phrase; nothing was run, and {outcome.call.tool} still waits."
-        return told_of(words, conversation, body.get("intent")) | pending_shape(outcome.call, caller)
+        if waiting:
+            call = waiting[-1]
+            await self._replies.note_slip(call, caller, request.scope["request_id"])
+            words = f"That is not the phrase; nothing was run, and {call.tool} still waits."
+            return told_of(words, conversation, body.get("intent")) | pending_shape(call, caller)
+        if not self._replies.is_nearly_meant(message, 0):
+            return None
+        words = "Nothing waits for that in this conversation; nothing was run. `kitty-cli confirm` lists what waits."
+        return told_of(words, conversation, body.get("intent"))
 
     async def _replied(self, request: Request, reply: Reply, intent: object, *, streams: bool) -> Response:
         if not streams:

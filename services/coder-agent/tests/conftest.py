@@ -4,11 +4,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import URL, text
 
 from coder_agent.testing import RunningAgent, running_agent
+from kitty_core.database import database_url, open_database
+from kitty_core.testing import running_postgres
 from kitty_llm.testing import Reply, ScriptedModel
 from kitty_sandbox import BubblewrapSandbox
 
@@ -34,3 +37,33 @@ def start() -> Iterator[Callable[..., tuple[RunningAgent, ScriptedModel]]]:
             return stack.enter_context(running_agent(scripted.base_url, **options)), scripted
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL for the whole session."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_address(postgres: Any) -> URL:
+    """The session's server, with nothing in its database."""
+    url = database_url({"DATABASE_URL": postgres.get_uri()}, "jobs")
+    admin = open_database(url)
+    with admin.begin() as connection:
+        # A process that a test has killed may have left its connection, and a lock with it.
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
+        connection.execute(text(f"{others} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    admin.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+    """An empty database for jobs."""
+    if request.param == "postgres":
+        return cast("URL", request.getfixturevalue("postgres_address"))
+    return URL.create("sqlite", database=str(tmp_path / "jobs.sqlite3"))

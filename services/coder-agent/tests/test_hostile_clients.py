@@ -16,11 +16,11 @@ from coder_agent import source_text
 from coder_agent.candidates import Candidate
 from coder_agent.decision import TIERS
 from coder_agent.graph import build_graph, run_graph
-from coder_agent.jobs import MOST_AT_ONCE
+from coder_agent.main import MOST_AT_ONCE
 from coder_agent.means import Means
 from coder_agent.settings import Settings
 from coder_agent.source_text import imports_in, tree_of
-from coder_agent.state import Task
+from coder_agent.state import CodingState, Task
 from kitty_sandbox import CaseResult, Cell
 from kitty_sandbox.testing import ScriptedSandbox, every, make_result
 
@@ -91,9 +91,12 @@ async def test_a_job_that_is_cancelled_again_and_again_leaves_no_step_running():
             finally:
                 writing.clear()
 
+    async def nothing(state):
+        pass
+
     means = Means(Writer(), ScriptedSandbox(), Settings(_env_file=None), lambda event: None, lambda step, seconds: None)
     task = Task(REQUEST, TIERS["fast"])
-    job = asyncio.create_task(run_graph(build_graph(), task, means, lambda kind, data: None))
+    job = asyncio.create_task(run_graph(build_graph(), CodingState(task=task), means, lambda event: None, nothing))
     async with asyncio.timeout(10):
         while not writing:  # noqa: ASYNC110 - the graph tells nobody
             await asyncio.sleep(0.01)

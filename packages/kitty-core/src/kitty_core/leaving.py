@@ -18,6 +18,8 @@ Gone = Callable[[], Awaitable[None]]
 """Returns when the caller has gone."""
 Event = dict[str, Any]
 PING_SEC = 10.0
+LAST_EVENTS = frozenset({"complete", "error"})
+"""The types of the event that ends a stream."""
 
 
 class CallerIsGone(KittyError):

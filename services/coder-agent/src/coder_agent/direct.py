@@ -9,18 +9,19 @@ What leaves no row: a body that is no request, and a service that is killed whil
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from coder_agent.coding_job import StoredAnswer
 from coder_agent.errors import NotThisUser
-from coder_agent.jobs import Answer
 from kitty_core.audit import Facts, Recorder, Row, arguments_sha256, facts_of
 from kitty_core.errors import BadRequest, KittyError
 from kitty_core.service import has_service_token
 
+Submitted = TypeVar("Submitted")
 LOCAL = "local"
 TOOL = "coding.generate"
 HAZARD_CLASS = "low"
@@ -42,13 +43,13 @@ class Call:
         """For whom it is: `named` by a service, else the one user there is."""
         return named if self._row is None else LOCAL
 
-    async def runs(self, job: Coroutine[Any, Any, Answer], job_id: str) -> Answer:
+    async def runs(self, job: Coroutine[Any, Any, StoredAnswer], job_id: str) -> StoredAnswer:
         """The answer of `job`; the row is there when it returns or raises."""
         self._job_id = job_id
         try:
             answer = await job
         except KittyError as error:
-            await self._end(facts_of(error.status, {"error_code": error.code, "job_id": job_id}))
+            await self._end(facts_of(error.status, {"error_code": error.code}))  # there is no job
             raise
         except asyncio.CancelledError:
             await self.leave()
@@ -56,8 +57,18 @@ class Call:
         except BaseException:
             await self._end(Facts("error", "internal", job_id=job_id))
             raise
-        await self._end(_facts(answer))
+        await self._end(_facts(answer, job_id))
         return answer
+
+    async def hands_in(self, job: Coroutine[Any, Any, Submitted]) -> Submitted:
+        """What comes of handing a job in; a job that was taken leaves its row when it ends."""
+        try:
+            taken = await job
+        except KittyError as error:
+            await self.refuse(error)
+            raise
+        self.drop()
+        return taken
 
     async def refuse(self, error: KittyError) -> None:
         """It was understood, and is not done."""
@@ -135,7 +146,7 @@ class Events(StreamingResponse):
             await self._call.leave()
 
 
-def _facts(answer: Answer) -> Facts:
-    if answer.error is None:
+def _facts(answer: StoredAnswer, job_id: str) -> Facts:
+    if answer.problem is None:
         return facts_of(200, answer.body)
-    return facts_of(answer.error.status, {**answer.body, "error_code": answer.error.code})
+    return facts_of(answer.status, {"job_id": job_id, **answer.body, "error_code": answer.problem["code"]})

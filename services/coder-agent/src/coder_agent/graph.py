@@ -7,8 +7,8 @@ plan → write_code → (decide) ─┬─> write_code   another sample
                               ├─> refine       with the concrete failure
                               └─> verify ─> summarize
 
-After each step up to `refine`, `decide`, a pure function of the evidence, names the next one. This is the only module
-that knows LangGraph.
+After each step up to `refine`, `decide`, a pure function of the evidence, names the next one. So the state alone says
+where a job goes on whose process has died. This is the only module that knows LangGraph.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -26,7 +26,7 @@ from coder_agent import nodes
 from coder_agent.decision import decide
 from coder_agent.gathering import can_go_on, evidence_of, with_step
 from coder_agent.means import Means
-from coder_agent.state import CodingState, Task
+from coder_agent.state import CodingState
 from kitty_llm import LLMError
 
 Graph = CompiledStateGraph[CodingState, Means, CodingState, CodingState]
@@ -34,7 +34,6 @@ Step = Callable[[CodingState, Means], Awaitable[CodingState]]
 NODE_OF = {"accept": "verify", "stop": "verify"}
 LOOP = ("write_code", "write_tests", "run_tests", "split", "refine")
 MOST_STEPS = 200
-PartKind = Literal["custom", "values"]
 
 
 def build_graph() -> Graph:
@@ -44,7 +43,7 @@ def build_graph() -> Graph:
         builder.add_node(step.__name__, _node(step))
     builder.add_node("verify", _node(nodes.verify))
     builder.add_node("summarize", _node(nodes.summarize))
-    builder.add_edge(START, "plan")
+    builder.add_conditional_edges(START, first_step, ["plan", *LOOP, "verify", "summarize", END])
     builder.add_edge("plan", "write_code")
     for name in LOOP:
         builder.add_conditional_edges(name, next_step, [*LOOP, "verify"])
@@ -59,13 +58,30 @@ def next_step(state: CodingState) -> str:
     return NODE_OF.get(action, action)
 
 
-async def run_graph(graph: Graph, task: Task, means: Means, on_part: Callable[[PartKind, Any], None]) -> None:
-    """Run one job: `on_part("custom", event)` as things happen, and `on_part("values", state)` after each step.
+def first_step(state: CodingState) -> str:
+    """The name of the step with which a job goes on that has come to `state`; `plan` where it begins."""
+    if "reading" not in state:
+        return "plan"
+    if "report" not in state:
+        return next_step(state)
+    return END if "summary" in state else "summarize"
+
+
+async def run_graph(
+    graph: Graph,
+    state: CodingState,
+    means: Means,
+    on_event: Callable[[dict[str, Any]], None],
+    on_state: Callable[[CodingState], Awaitable[None]],
+) -> None:
+    """Run one job from `state`, or go on with it: `on_event` as things happen, `on_state` after each step.
+
+    The next step begins when `on_state` has returned.
 
     When the caller is cancelled, this returns only after the step that runs has ended. LangGraph is told once: a second
     cancel while it ends its steps makes it leave them running.
     """
-    running = asyncio.create_task(_pass_on(graph, task, means, on_part))
+    running = asyncio.create_task(_pass_on(graph, state, means, on_event, on_state))
     try:
         await asyncio.shield(running)
     finally:
@@ -75,16 +91,25 @@ async def run_graph(graph: Graph, task: Task, means: Means, on_part: Callable[[P
                 await asyncio.wait({running})
 
 
-async def _pass_on(graph: Graph, task: Task, means: Means, on_part: Callable[[PartKind, Any], None]) -> None:
+async def _pass_on(
+    graph: Graph,
+    state: CodingState,
+    means: Means,
+    on_event: Callable[[dict[str, Any]], None],
+    on_state: Callable[[CodingState], Awaitable[None]],
+) -> None:
     stream = graph.astream(
-        CodingState(task=task),
+        state,
         context=means,
         stream_mode=["custom", "values"],
         version="v2",
         config={"recursion_limit": MOST_STEPS},
     )
     async for part in stream:
-        on_part(cast(PartKind, part["type"]), part["data"])
+        if part["type"] == "custom":
+            on_event(part["data"])
+        else:
+            await on_state(cast(CodingState, part["data"]))
 
 
 async def _or_without_a_model(step: Step, state: CodingState, means: Means) -> CodingState:

@@ -1,12 +1,13 @@
 """The coder-agent: `python -m coder_agent.main`. The one place where its real parts are chosen.
 
 settings → backends (models) ─┐
-           sandbox ───────────┼─> jobs (graph) ─> api
-           metrics ───────────┘      │
-audit trail → recorder → direct calls ┘
+           sandbox ───────────┼─> runner (graph) ─> engine (database) ─> api
+           metrics ───────────┘                                           │
+audit trail → recorder → direct calls ────────────────────────────────────┘
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,15 +17,22 @@ from importlib.metadata import version
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy import URL
 
+from coder_agent import jobs_api
 from coder_agent.api import create_router
 from coder_agent.backends import Backends, backends_of
+from coder_agent.coding_job import CodingJob, unattended_endings
 from coder_agent.direct import DirectCalls
-from coder_agent.jobs import Jobs
+from coder_agent.engine.database import JobDatabase
+from coder_agent.engine.engine import EngineSettings, JobEngine
+from coder_agent.engine.tables import OWNER
 from coder_agent.metrics import MeteredSandbox, Metrics
+from coder_agent.runner import Runner
 from coder_agent.settings import Settings
 from kitty_core.audit import Recorder, SpooledAuditLog
 from kitty_core.audit.late import LateAuditLog
+from kitty_core.database import database_url, open_database
 from kitty_core.errors import ConfigurationError
 from kitty_core.logs import configure_logs
 from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
@@ -37,6 +45,9 @@ from kitty_sandbox import BubblewrapSandbox, Sandbox
 log = structlog.get_logger()
 IDLE_LOOK_SEC = 1.0
 SWEEP_EVERY_SEC = 5.0
+DAY_SEC = 86_400
+MOST_AT_ONCE = max(4, 2 * len(os.sched_getaffinity(0)))
+"""Jobs that run at the same time; more would only slow each other down."""
 
 
 def create_app(
@@ -45,8 +56,9 @@ def create_app(
     backends: Backends | None = None,
     sandbox: Sandbox | None = None,
     open_trail: Callable[[], SpooledAuditLog] | None = None,
+    jobs_url: URL | None = None,
 ) -> FastAPI:
-    """The service with its real parts; the last three are for tests that bring their own.
+    """The service with its real parts; the last four are for tests that bring their own.
 
     Raises:
         ConfigurationError, ModelsError: a setting is wrong.
@@ -59,7 +71,20 @@ def create_app(
     models = backends or backends_of(settings, environment())
     own = BubblewrapSandbox(python=settings.sandbox_py_path or None, tier=settings.sandbox_tier)
     isolated = MeteredSandbox(sandbox or own, metrics)
-    jobs = Jobs(models, isolated, settings, metrics)
+    runner = Runner(models, isolated, settings, metrics)
+
+    async def room() -> int:
+        return settings.coder_jobs_at_once or MOST_AT_ONCE
+
+    engine = JobEngine(
+        JobDatabase(open_database(jobs_url or database_url(environment(), OWNER))),
+        EngineSettings(settings.jobs_queue_limit, settings.jobs_kept_days * DAY_SEC, settings.jobs_kept),
+        begin=lambda claim: CodingJob(claim, runner, settings),
+        room=room,
+        endings=unattended_endings(),
+    )
+    metrics.jobs_running.set_function(lambda: engine.worker.running)
+    metrics.jobs_queued.set_function(lambda: engine.queued)
     trail = LateAuditLog(open_trail or _open_trail)
     metrics.spool_rows.set_function(lambda: trail.waiting)
     recorder = Recorder(trail)
@@ -69,12 +94,14 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await models.start()
         trail.begin()
+        engine.start()
         warming, sweep = asyncio.create_task(isolated.probe()), asyncio.create_task(_sweep(trail))
         try:
             yield
         finally:
             warming.cancel()
             sweep.cancel()
+            await engine.stop()
             await recorder.finish()
             trail.close()
             own.close()
@@ -92,8 +119,9 @@ def create_app(
         lifespan=lifespan,
         version=version("kitty-coder-agent"),
     )
-    app.include_router(create_router(jobs, models, isolated, settings, calls, trail))
-    app.state.jobs = jobs
+    app.include_router(create_router(engine, models, isolated, settings, calls, trail))
+    app.include_router(jobs_api.create_router(engine, settings, calls))
+    app.state.engine = engine
     app.state.calls = calls
     app.state.trail = trail
     return app
@@ -117,8 +145,8 @@ async def serve(settings: Settings) -> None:
     app = create_app(settings)
     server = server_for(app, settings.kitty_bind, settings.coder_port)
     app.state.calls.is_stopping = lambda: server.should_exit
-    watcher = asyncio.create_task(_stop_when_idle(server, app.state.jobs, settings.kitty_idle_stop_sec))
-    opening = asyncio.create_task(_stop_without_trail(server, app.state.trail))
+    watcher = asyncio.create_task(_stop_when_idle(server, app.state.engine, settings.kitty_idle_stop_sec))
+    opening = asyncio.create_task(_stop_where_closed(server, app))
     try:
         await server.serve()
     finally:
@@ -128,19 +156,19 @@ async def serve(settings: Settings) -> None:
     opening.cancel()
 
 
-async def _stop_when_idle(server: uvicorn.Server, jobs: Jobs, idle_sec: float | None) -> None:
+async def _stop_when_idle(server: uvicorn.Server, engine: JobEngine, idle_sec: float | None) -> None:
     while idle_sec is not None:
         await asyncio.sleep(min(IDLE_LOOK_SEC, idle_sec))
-        if jobs.is_idle and time.monotonic() - jobs.last_active > idle_sec:
+        if engine.is_idle and time.monotonic() - engine.worker.last_active > idle_sec:
             log.info("idle_stop", seconds=idle_sec)
             server.should_exit = True
             return
 
 
-async def _stop_without_trail(server: uvicorn.Server, trail: LateAuditLog) -> None:
-    """Ends the service where the settings of the audit trail are wrong. Raises: ConfigurationError."""
+async def _stop_where_closed(server: uvicorn.Server, app: FastAPI) -> None:
+    """Ends the service where a database is not for it. Raises: ConfigurationError: wrong settings, newer tables."""
     try:
-        await trail.opened()
+        await asyncio.gather(app.state.trail.opened(), app.state.engine.opened())
     except ConfigurationError:
         server.should_exit = True
         raise

@@ -59,6 +59,15 @@ class Settings(KittySettings):
     coder_conversations_kept: int = Field(default=200, ge=1)
     """Conversations that are kept; the oldest goes first."""
 
+    coder_jobs_at_once: int | None = Field(default=None, ge=1, le=1000)
+    """Jobs that run at once in this process; unset: twice as many as it has processors, at least 4."""
+    jobs_queue_limit: int = Field(default=100, ge=1, le=100_000)
+    """Jobs that may wait; a further one is answered with 429."""
+    jobs_kept_days: float = Field(default=30, gt=0)
+    """Days after which a job that has ended is deleted, with its events."""
+    jobs_kept: int = Field(default=1000, ge=1)
+    """Jobs that have ended and are kept; the oldest goes first."""
+
     sandbox_enabled: bool = True
     """false: code and tests are returned and nothing is executed; the verdict is `not_verified`."""
     sandbox_py_path: str = ""

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from coder_agent.engine.records import JobStatus
 from coder_agent.state import Verdict
 
 
@@ -55,6 +56,47 @@ class CodingResponse(BaseModel):
     sandbox_tier: str
 
 
+class JobError(BaseModel):
+    """Why there is no verdict, or no code."""
+
+    code: str
+    detail: str
+
+
+class JobView(BaseModel):
+    """A job as it stands. Times are ISO 8601, in UTC."""
+
+    job_id: str
+    status: JobStatus
+    verdict: str | None
+    step: str | None
+    """The last step that is finished."""
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    queue_position: int | None
+    """1: next of those that wait."""
+    request: str
+    """The first 500 characters."""
+    tier: str
+    user_id: str | None
+    request_id: str | None
+    conversation_id: str | None
+    attempt: int
+    """How often a worker took it up."""
+    worker: str | None
+    cancel_requested: bool
+    last_event: int
+    error: JobError | None
+    result: CodingResponse | None
+
+
+class JobList(BaseModel):
+    """The newest jobs, newest first; without results."""
+
+    jobs: list[JobView]
+
+
 class SandboxHealth(BaseModel):
     """Whether code can be run, and if not, why and what helps."""
 
@@ -84,6 +126,7 @@ class Health(BaseModel):
     llm_servers: dict[str, str]
     sandbox: SandboxHealth
     embedded_model: str | None
-    jobs_running: int
-    jobs_queued: int
+    jobs_running: int | None
+    """Here and elsewhere; None: the jobs' database does not answer."""
+    jobs_queued: int | None
     audit: AuditHealth

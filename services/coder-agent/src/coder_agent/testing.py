@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import URL
 
 from coder_agent.backends import backends_of
 from coder_agent.main import create_app
@@ -54,6 +55,7 @@ def running_agent(
     sandbox: Sandbox | None = None,
     env: Mapping[str, str] | None = None,
     audit: MemoryAuditLog | None = None,
+    jobs: URL | None = None,
     **settings: Any,
 ) -> Iterator[RunningAgent]:
     """Serve until the block ends.
@@ -62,6 +64,7 @@ def running_agent(
         model_url: the model server of every role.
         sandbox: default the real one.
         env: more of what the backends read, such as `LLAMACPP_CODER_API_KEY`.
+        jobs: the database of the jobs; default one that is thrown away.
         settings: fields of `Settings`.
     """
     servers = {"LLAMACPP_F16_BASE": model_url, "LLAMACPP_Q4_BASE": model_url, **(env or {})}
@@ -76,6 +79,7 @@ def running_agent(
             backends=backends_of(own, servers),
             sandbox=sandbox,
             open_trail=lambda: SpooledAuditLog(log, Path(folder)),
+            jobs_url=jobs or URL.create("sqlite", database=f"{folder}/jobs.sqlite3"),
         )
         with listening(app) as base_url:
             yield RunningAgent(base_url, log, headers)

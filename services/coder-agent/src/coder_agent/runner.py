@@ -1,15 +1,12 @@
-"""One job from task to answer: runs the graph under its deadline, passes events on, and turns what happened into the
-response of the contract. Every way in runs jobs through `Jobs.run`.
+"""One job from its state to its answer: runs the graph under its deadline, passes events on, and turns what happened
+into the response of the contract.
 """
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -24,7 +21,7 @@ from coder_agent.errors import (
 )
 from coder_agent.follow_ups import continued, remembered
 from coder_agent.gathering import evidence_of
-from coder_agent.graph import PartKind, build_graph, run_graph
+from coder_agent.graph import build_graph, run_graph
 from coder_agent.journal import Journal, folder_of
 from coder_agent.means import Means
 from coder_agent.metrics import Metrics
@@ -34,20 +31,20 @@ from coder_agent.state import CodingState, Report, Task, Verdict
 from coder_agent.verdict import best_so_far
 from coder_agent.wording import write_summary
 from kitty_core.errors import KittyError
+from kitty_core.leaving import CallerIsGone
 from kitty_llm import ContextOverflow, LLMError, ModelUnavailable, Stalled, Unauthorized, Usage
 from kitty_sandbox import Sandbox, SandboxUnavailable
 
 log = structlog.get_logger()
 Listener = Callable[[dict[str, Any]], None]
-MOST_AT_ONCE = max(4, 2 * len(os.sched_getaffinity(0)))
-"""Jobs that run at the same time; more would only slow each other down."""
+Keep = Callable[[CodingState], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Ids:
     """What a job is known by."""
 
-    job_id: str = field(default_factory=lambda: uuid4().hex)
+    job_id: str
     request_id: str | None = None
     conversation_id: str | None = None
     user_id: str | None = None
@@ -66,11 +63,25 @@ class Progress:
     """How far a job has come; kept outside the graph so that a cut-off job still has its best code."""
 
     state: CodingState
+    seconds_before: float = 0.0
+    """Between its first step and now, where it goes on."""
+    seconds_left: float | None = None
+    """Until its deadline."""
     started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has finished a step before."""
+        return "reading" in self.state
 
-class Jobs:
-    """Runs jobs, `MOST_AT_ONCE` at a time; the others wait, and the first to come is the first to run."""
+    @property
+    def seconds(self) -> float:
+        """How long it has taken."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+
+class Runner:
+    """Runs jobs; any number at once."""
 
     def __init__(self, backends: Backends, sandbox: Sandbox, settings: Settings, metrics: Metrics) -> None:
         self._backends = backends
@@ -82,57 +93,62 @@ class Jobs:
             folder_of(settings.coder_conversations_dir, "conversations"), settings.coder_conversations_kept
         )
         self._graph = build_graph()
-        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
-        self.running = 0
-        self.queued = 0
-        self.last_active = time.monotonic()
-        metrics.jobs_running.set_function(lambda: self.running)
-        metrics.jobs_queued.set_function(lambda: self.queued)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is no job."""
-        return not self.running and not self.queued
-
-    async def run(self, task: Task, ids: Ids, listener: Listener) -> Answer:
-        """Run one job to its end, when its turn has come; its deadline counts from now.
+    async def run(self, progress: Progress, ids: Ids, listener: Listener, keep: Keep) -> Answer:
+        """Run one job to its end, or go on with it.
 
         Cancelling the call stops the model and the sandbox, and only then does it return.
 
         Args:
+            progress: is kept up to date, so that `cancelled` knows what there is.
             listener: called with every event of the contract but the last (`complete` or `error`), in order.
+            keep: awaited with the state after each step.
+
+        Raises:
+            KittyError: there is no code to answer with.
         """
-        earlier = await asyncio.to_thread(self._conversations.recall, ids.user_id, ids.conversation_id)
-        if earlier is not None:
-            task = await asyncio.to_thread(continued, task, earlier)
-        progress = Progress(CodingState(task=task))
-        listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
+        if progress.goes_on:
+            listener({"type": "resumed", "jobId": ids.job_id})
+        else:
+            task = progress.state["task"]
+            earlier = await asyncio.to_thread(self._conversations.recall, ids.user_id, ids.conversation_id)
+            if earlier is not None:
+                progress.state = CodingState(task=await asyncio.to_thread(continued, task, earlier))
+            listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
         outcome = "internal"
         try:
-            answer = await self._answer(task, ids, listener, progress)
+            answer = await self._answer(progress, ids, listener, keep)
             outcome = str(answer.body.get("verdict") or (answer.error.code if answer.error else "internal"))
-            await self._remember(task, ids, answer)
-            return answer
+            await self._remember(progress.state["task"], ids, answer)
         except KittyError as error:
             outcome = error.code
             raise
         except asyncio.CancelledError:
-            outcome = "cancelled"
+            outcome = ""
             raise
         finally:
-            self._leave(ids, progress, outcome)
+            if outcome:
+                self._leave(ids, progress, outcome)
+        return answer
+
+    def cancelled(self, progress: Progress, ids: Ids) -> Answer:
+        """The answer of a job whose run was cancelled for good: what code there is, nothing claimed."""
+        self._leave(ids, progress, "cancelled")
+        error = CallerIsGone("The job was cancelled.")
+        report = _unfinished(progress.state, "cancelled", error.message)
+        return Answer(self._body(ids, progress, report) if report else {}, error)
 
     async def _remember(self, task: Task, ids: Ids, answer: Answer) -> None:
         if code := answer.body["code"]:
             latest = remembered(task, code)
             await asyncio.to_thread(self._conversations.remember, ids.user_id, ids.conversation_id, latest)
 
-    async def _answer(self, task: Task, ids: Ids, listener: Listener, progress: Progress) -> Answer:
+    async def _answer(self, progress: Progress, ids: Ids, listener: Listener, keep: Keep) -> Answer:
+        task = progress.state["task"]
         error: KittyError | None = None
         try:
-            async with asyncio.timeout(task.deadline_sec) as deadline:
-                async with self._turn(), self._backends.job(task.model):
-                    await self._follow(task, listener, progress)
+            async with asyncio.timeout(progress.seconds_left) as deadline, self._backends.job(task.model):
+                await self._follow(progress, listener, keep)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -154,21 +170,8 @@ class Jobs:
             raise error or KittyError("The job ended without an answer.")
         return Answer(self._body(ids, progress, report), error)
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        self.queued += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self.queued -= 1
-        self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-            self._turns.release()
-
-    async def _follow(self, task: Task, listener: Listener, progress: Progress) -> None:
+    async def _follow(self, progress: Progress, listener: Listener, keep: Keep) -> None:
+        task = progress.state["task"]
         means = Means(
             writer=self._backends.roles.start_job(task.model),
             sandbox=self._sandbox,
@@ -177,13 +180,12 @@ class Jobs:
             observe=lambda step, seconds: self._metrics.step_seconds.labels(step=step).observe(seconds),
         )
 
-        def on_part(kind: PartKind, data: Any) -> None:
-            if kind == "custom":
-                listener(data)
-            else:
-                progress.state = data
+        async def on_state(state: CodingState) -> None:
+            progress.state = state
+            if progress.goes_on:
+                await keep(state)
 
-        await run_graph(self._graph, task, means, on_part)
+        await run_graph(self._graph, progress.state, means, listener, on_state)
 
     def _body(self, ids: Ids, progress: Progress, report: Report) -> dict[str, Any]:
         state = progress.state
@@ -213,7 +215,7 @@ class Jobs:
             "confidence": report.confidence,
             "verdict_strength": report.verdict_strength,
             "code_sha256": chosen.sha256 if chosen else None,
-            "usage": _usage(state.get("usage", {}), time.perf_counter() - progress.started),
+            "usage": _usage(state.get("usage", {}), progress.seconds),
             "model": chosen.model if chosen else None,
             "model_sha256": chosen.model_sha256 if chosen else None,
             "module": task.module,
@@ -222,8 +224,7 @@ class Jobs:
         }
 
     def _leave(self, ids: Ids, progress: Progress, outcome: str) -> None:
-        self.last_active = time.monotonic()
-        seconds = time.perf_counter() - progress.started
+        seconds = progress.seconds
         self._count(progress.state, outcome, seconds)
         if progress.state.get("candidates"):
             evidence = evidence_of(progress.state)

@@ -1,0 +1,222 @@
+"""The job engine: the one thing that the rest of the service knows of jobs."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from coder_agent.engine.database import JobDatabase
+from coder_agent.engine.errors import StoreIsUnavailable
+from coder_agent.engine.leases import Leases
+from coder_agent.engine.notices import Notices, heard
+from coder_agent.engine.records import Claim, Ending, Event, Job, NewJob
+from coder_agent.engine.store import JobStore
+from coder_agent.engine.worker import LEASE_SEC, Work, Worker
+
+log = structlog.get_logger()
+LOOK_SEC = 0.5
+"""How soon a reader here sees what a worker elsewhere wrote; of one in this process it is told at once."""
+ATTACHED_SEC = 20.0
+STAY_SEC = 4.0
+PRUNE_SEC = 3600.0
+PING_SEC = 10.0
+READY_WITHIN_SEC = 5.0
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How much may wait, and how long what has ended is kept."""
+
+    queue_limit: int
+    kept_sec: float
+    kept_jobs: int
+
+
+class JobEngine:
+    """Jobs over one database. `start` before anything else, `stop` when the service ends."""
+
+    def __init__(
+        self,
+        database: JobDatabase,
+        settings: EngineSettings,
+        begin: Callable[[Claim], Work],
+        room: Callable[[], Awaitable[int]],
+        endings: tuple[Ending, Ending, Ending],
+    ) -> None:
+        """Args: `begin`, `room`, `endings` are the worker's; the last of `endings` is that of a cancelled job."""
+        self._database = database
+        self._settings = settings
+        self._cancelled = endings[2]
+        self._store = JobStore(database)
+        self._notices = Notices()
+        self._leases = Leases(database, worker_name(), LEASE_SEC)
+        self.worker = Worker(self._leases, begin, room, endings, self._notices)
+        self._attached: set[str] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._prepared: asyncio.Task[None] | None = None
+        self._has_started = asyncio.Event()
+        self.queued = 0
+        """Jobs that waited when it was looked last: at each of `counts`, and every few seconds."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job runs here, and none waits."""
+        return not self.worker.running and not self.queued
+
+    def start(self) -> None:
+        """Open the database and begin to work, without waiting for either."""
+        self._prepared = asyncio.create_task(self._prepare())
+        self._has_started.set()
+        self._loops = [asyncio.create_task(self._look_after()), asyncio.create_task(self._prune())]
+
+    async def stop(self) -> None:
+        """Give back what runs, and let the database go."""
+        for loop in (*self._loops, self._prepared):
+            if loop is not None:
+                loop.cancel()
+        await self.worker.stop()
+        await asyncio.to_thread(self._database.close)
+
+    async def submit(self, new: NewJob) -> tuple[Job, bool]:
+        """Hands a job in: the job, and whether it is new (see `JobStore.submit`).
+
+        Raises:
+            QueueIsFull, KeyIsTaken, StoreIsUnavailable
+        """
+        await self._ready()
+        limit = self._settings.queue_limit
+        submitted = await asyncio.to_thread(self._store.submit, new, limit, ATTACHED_SEC)
+        self.queued += submitted[1]
+        self.worker.wake()
+        return submitted
+
+    @contextmanager
+    def waited_for(self, job_id: str) -> Iterator[None]:
+        """Somebody waits for this attached job as long as the block lasts."""
+        self._attached.add(job_id)
+        try:
+            yield
+        finally:
+            self._attached.discard(job_id)
+
+    async def ended(self, job_id: str) -> Job:
+        """The job, once it has ended. Raises: NoSuchJob, StoreIsUnavailable."""
+        with self._notices.of(job_id) as news:
+            while True:
+                news.clear()
+                job = await self.get(job_id)
+                if job.has_ended:
+                    return job
+                await heard(news, LOOK_SEC)
+
+    async def events(self, job_id: str, last_id: int = 0) -> AsyncIterator[Event | None]:
+        """The events behind `last_id`, until the job has ended and all of them were given; None where nothing comes.
+
+        Raises:
+            NoSuchJob, StoreIsUnavailable
+        """
+        await self._ready()
+        silent_sec = 0.0
+        with self._notices.of(job_id) as news:
+            while True:
+                news.clear()
+                found, is_all = await asyncio.to_thread(self._store.events_after, job_id, last_id)
+                for event in found:
+                    yield event
+                    last_id = event.id
+                if is_all:
+                    return
+                silent_sec = 0.0 if found else silent_sec
+                if not found and not await heard(news, LOOK_SEC):
+                    silent_sec += LOOK_SEC
+                    if silent_sec >= PING_SEC:
+                        silent_sec = 0.0
+                        yield None
+
+    async def cancel(self, job_id: str) -> Job:
+        """Ends the job, or has its worker end it. Raises: NoSuchJob, StoreIsUnavailable."""
+        await self._ready()
+        job = await asyncio.to_thread(self._store.cancel, job_id, self._cancelled)
+        self.worker.cancel(job_id)
+        self._notices.tell(job_id)
+        return job
+
+    async def resume(self, job_id: str) -> Job:
+        """Has a cancelled or failed job go on. Raises: NoSuchJob, JobDoesNotWait, QueueIsFull, StoreIsUnavailable."""
+        await self._ready()
+        job = await asyncio.to_thread(self._store.resume, job_id, self._settings.queue_limit)
+        self.worker.wake()
+        return job
+
+    async def get(self, job_id: str, user_id: str | None = None) -> Job:
+        """The job; of `user_id` alone where that is given. Raises: NoSuchJob, StoreIsUnavailable."""
+        await self._ready()
+        return await asyncio.to_thread(self._store.get, job_id, user_id)
+
+    async def newest(self, user_id: str | None, limit: int) -> list[Job]:
+        """The newest jobs, of `user_id` alone where that is given. Raises: StoreIsUnavailable."""
+        await self._ready()
+        return await asyncio.to_thread(self._store.newest, user_id, limit)
+
+    async def counts(self) -> dict[str, int]:
+        """How many jobs are `queued` and `running`, here and elsewhere. Raises: StoreIsUnavailable."""
+        await self._ready()
+        counts = await asyncio.to_thread(self._store.counts)
+        self.queued = counts["queued"]
+        return counts
+
+    async def prune(self) -> int:
+        """Deletes what has been kept long enough; returns how many jobs. Raises: StoreIsUnavailable."""
+        await self._ready()
+        total = 0
+        while deleted := await asyncio.to_thread(self._store.prune, self._settings.kept_sec, self._settings.kept_jobs):
+            total += deleted
+        return total
+
+    async def _ready(self) -> None:
+        """Raises: StoreIsUnavailable: the database could not be opened so far."""
+        assert self._prepared is not None, "start() comes first"
+        try:
+            await asyncio.wait_for(asyncio.shield(self._prepared), READY_WITHIN_SEC)
+        except TimeoutError:
+            raise StoreIsUnavailable from None
+
+    async def opened(self) -> None:
+        """Returns when the database is open. Raises: ConfigurationError: a newer program has made its tables."""
+        await self._has_started.wait()
+        assert self._prepared is not None, "start() made it"
+        await asyncio.shield(self._prepared)
+
+    async def _prepare(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._database.prepare)
+                break
+            except StoreIsUnavailable as error:
+                log.warning("job_store_unavailable", reason=error.message)
+                await asyncio.sleep(1)
+        self.worker.start()
+
+    async def _look_after(self) -> None:
+        while True:
+            await asyncio.sleep(STAY_SEC)
+            with suppress(StoreIsUnavailable):
+                await self.counts()
+                if self._attached:
+                    await asyncio.to_thread(self._store.stay, tuple(self._attached), ATTACHED_SEC)
+
+    async def _prune(self) -> None:
+        while True:
+            with suppress(StoreIsUnavailable):
+                await self.prune()
+            await asyncio.sleep(PRUNE_SEC)
+
+
+def worker_name() -> str:
+    """A name that no other worker has: the machine's, the process's id, and a few random digits."""
+    return f"{socket.gethostname()[:100]}:{os.getpid()}:{secrets.token_hex(4)}"

@@ -75,6 +75,43 @@ def test_a_request_without_a_token_is_answered_and_its_row_is_there_before_the_a
     assert agent.audit.prompts == {}
 
 
+def test_a_gateway_that_says_what_it_decided_leaves_the_row_to_the_job(start):
+    agent, _ = start(RIGHT, sandbox=passing())
+    told = {"x-kitty-decision": "confirmed", "x-kitty-hazard-class": "medium", "x-kitty-args-sha256": "a" * 64}
+    answer = post(agent, {**ASK, "user_id": "ann"}, **DOOR, **told, **{"x-kitty-job-id": "b" * 32})
+    assert answer.json()["job_id"] == "b" * 32
+    one = row(agent)
+    assert facts(one, "user_id", "decision", "hazard_class", "args_sha256", "job_id") == (
+        "ann",
+        "confirmed",
+        "medium",
+        "a" * 64,
+        "b" * 32,
+    )
+    assert one["verdict"] == answer.json()["verdict"]
+
+
+def test_what_is_said_of_a_decision_without_the_service_token_is_not_heard(start):
+    agent, _ = start(RIGHT, sandbox=passing())
+    answer = post(agent, ASK, **{"x-kitty-decision": "confirmed", "x-kitty-job-id": "b" * 32})
+    assert answer.json()["job_id"] != "b" * 32
+    assert facts(row(agent), "decision", "hazard_class") == ("allowed", "low")
+
+
+def test_a_posted_job_leaves_its_row_when_it_ends_and_one_more_for_each_end_after_it_was_resumed(start):
+    agent, model = start(RIGHT, model={"chunk_chars": 1, "delay_sec": 0.05})
+    job_id = post(agent, ASK, "/api/coding/jobs").json()["job_id"]
+    wait_until(lambda: model.streams_open == 1)
+    assert agent.rows() == []
+    for path in ("cancel", "resume"):
+        assert post(agent, {}, f"/api/coding/jobs/{job_id}/{path}").status_code in (200, 202)
+        wait_until(lambda: len(agent.rows()) == (1 if path == "cancel" else 2), seconds=30)
+    cancelled, resumed = agent.rows()
+    names = ("job_id", "status", "error", "verdict", "user_id", "decision")
+    assert facts(cancelled, *names) == (job_id, "error", "cancelled", "cancelled", "local", "allowed")
+    assert facts(resumed, *names) == (f"{job_id}.2", "ok", None, "verified", "local", "allowed")
+
+
 def test_a_request_with_the_service_token_leaves_its_row_to_the_gateway(start):
     agent, _ = start(RIGHT, sandbox=passing())
     for path in (GENERATE, STREAM):
@@ -228,7 +265,7 @@ def test_no_model_leaves_a_row_too():
 async def test_a_reader_who_is_gone_before_the_first_event_has_a_row_too():
     memory = MemoryAuditLog()
     recorder = Recorder(memory)
-    call = Call(recorder.begin("coding.generate", "local", "r1", None, "a" * 64), lambda: False)
+    call = Call(recorder.begin("coding.generate", "local", "r1", None, "a" * 64), None, "f" * 32)
 
     async def frames():
         raise AssertionError("nobody reads it")

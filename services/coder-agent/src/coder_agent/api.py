@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -48,7 +47,7 @@ def create_router(
         """
         call = await calls.begin(request)
         ids = await read_ids(body, request, call, settings)
-        job = call.runs(attached(engine, body, ids), ids.job_id)
+        job = attached(engine, body, ids, call)
         return _response(await unless_gone(job, gone_from(request.receive)))
 
     @router.post(
@@ -60,7 +59,7 @@ def create_router(
         """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
         call = await calls.begin(request)
         ids = await read_ids(body, request, call, settings)
-        frames = events_of(lambda tell: call.runs(attached(engine, body, ids, tell), ids.job_id), _last_event)
+        frames = events_of(lambda tell: attached(engine, body, ids, call, tell), _last_event)
         return Events(frames, call)
 
     @router.get("/healthz", responses={200: {"model": Health}})
@@ -129,12 +128,7 @@ async def read_ids(body: CodingRequest, request: Request, call: Call, settings: 
     except KittyError:
         call.drop()
         raise
-    return Ids(
-        job_id=uuid4().hex,
-        request_id=request.scope["request_id"],
-        conversation_id=body.conversation_id,
-        user_id=call.user_of(body.user_id),
-    )
+    return call.ids(request, body.user_id, body.conversation_id)
 
 
 def _response(answer: StoredAnswer) -> Response:

@@ -8,9 +8,12 @@ from typing import Any
 
 from coder_agent.coding_job import StoredAnswer, new_job, stored_answer
 from coder_agent.coding_request import CodingRequest
+from coder_agent.direct import Call
 from coder_agent.engine.engine import JobEngine
 from coder_agent.engine.errors import StoreIsUnavailable
+from coder_agent.engine.records import Job, NewJob
 from coder_agent.runner import Ids
+from kitty_core.errors import KittyError
 from kitty_core.leaving import LAST_EVENTS
 
 ENDED_WITHIN_SEC = 10.0
@@ -18,7 +21,11 @@ ENDED_WITHIN_SEC = 10.0
 
 
 async def attached(
-    engine: JobEngine, body: CodingRequest, ids: Ids, listener: Callable[[dict[str, Any]], None] | None = None
+    engine: JobEngine,
+    body: CodingRequest,
+    ids: Ids,
+    call: Call,
+    listener: Callable[[dict[str, Any]], None] | None = None,
 ) -> StoredAnswer:
     """What comes of the job. Cancelling the call cancels the job, and returns when that has ended.
 
@@ -28,7 +35,7 @@ async def attached(
     Raises:
         QueueIsFull, StoreIsUnavailable
     """
-    job, _ = await engine.submit(new_job(body, ids, is_attached=True))
+    job = await handed_in(engine, new_job(body, ids, call.note, is_attached=True), call)
     with engine.waited_for(job.id):
         try:
             if listener is not None:
@@ -37,6 +44,17 @@ async def attached(
         except asyncio.CancelledError:
             await _leave(engine, job.id)
             raise
+
+
+async def handed_in(engine: JobEngine, new: NewJob, call: Call) -> Job:
+    """The job, whose row is written when it ends. Raises: QueueIsFull, KeyIsTaken, StoreIsUnavailable."""
+    try:
+        job, _ = await engine.submit(new)
+    except KittyError as error:
+        await call.refuse(error)
+        raise
+    call.drop()
+    return job
 
 
 async def _follow(engine: JobEngine, job_id: str, listener: Callable[[dict[str, Any]], None]) -> None:

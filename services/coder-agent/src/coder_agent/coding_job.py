@@ -87,8 +87,15 @@ class CodingJob:
         return Progress(CodingState(task=task_of(body, self._settings)), before, left)
 
 
-def new_job(body: CodingRequest, ids: Ids, *, is_attached: bool, key: str | None = None, sha256: str = "") -> NewJob:
-    """The job that `body` asks for. `key`: the caller's idempotency key, with the hash of what was sent with it."""
+def new_job(
+    body: CodingRequest, ids: Ids, note: str, *, is_attached: bool, key: str | None = None, sha256: str = ""
+) -> NewJob:
+    """The job that `body` asks for.
+
+    Args:
+        note: what is known of its audit row.
+        key: the caller's idempotency key, with the hash of what was sent with it.
+    """
     return NewJob(
         id=ids.job_id,
         user_id=ids.user_id or "",
@@ -99,6 +106,7 @@ def new_job(body: CodingRequest, ids: Ids, *, is_attached: bool, key: str | None
         body_sha256=sha256,
         deadline_sec=body.deadline_seconds,
         is_attached=is_attached,
+        note=note,
     )
 
 

@@ -1,88 +1,73 @@
-"""Requests that came by no gateway: who asks, and the one audit row that each leaves.
+"""Who asks for a job, and what its audit row will say.
 
-with the service token ──> the gateway asks, for the user it names, and writes the row itself
-without any ─────────────> the user `local`, on loopback (the guard refuses it elsewhere); the row is written here
+with the service token ──> the gateway asks, for the user it names; it says as well what it has decided
+without any ─────────────> the user `local`, on loopback (the guard refuses it elsewhere)
 
-What leaves no row: a body that is no request, and a service that is killed while a job runs.
+A job leaves its row when it ends (`rows`). What is refused before there is a job leaves one here, where no gateway
+asked. What leaves no row: a body that is no request.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import uuid4
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from coder_agent.coding_job import StoredAnswer
 from coder_agent.errors import NotThisUser
+from coder_agent.runner import Ids
 from kitty_core.audit import Facts, Recorder, Row, arguments_sha256, facts_of
+from kitty_core.audit.records import ID, Decision
 from kitty_core.errors import BadRequest, KittyError
 from kitty_core.service import has_service_token
 
-Submitted = TypeVar("Submitted")
 LOCAL = "local"
 TOOL = "coding.generate"
 HAZARD_CLASS = "low"
 """As in the shipped registry, which is the gateway's and not read here."""
+DECISIONS: tuple[Decision, ...] = ("allowed", "confirmed")
 USER_FIELDS = ("user_id", "userId")
 CONVERSATION_FIELDS = ("conversation_id", "conversationId")
 
 
+@dataclass(frozen=True)
+class Note:
+    """What is known of a job's audit row before the job has ended."""
+
+    tool: str
+    decision: Decision
+    hazard_class: str | None
+    args_sha256: str | None
+
+
 class Call:
-    """One request. Without a row, which is for one that a service sent, it records nothing."""
+    """One request. `note` is "" where somebody else writes the row of its job."""
 
-    def __init__(self, row: Row | None, is_stopping: Callable[[], bool]) -> None:
-        """`is_stopping`: whether jobs are cancelled because the service ends."""
+    def __init__(self, row: Row | None, note: Note | None, job_id: str) -> None:
         self._row = row
-        self._is_stopping = is_stopping
-        self._job_id: str | None = None
+        self.note = json.dumps(asdict(note)) if note is not None else ""
+        self.job_id = job_id
 
-    def user_of(self, named: str | None) -> str | None:
-        """For whom it is: `named` by a service, else the one user there is."""
-        return named if self._row is None else LOCAL
-
-    async def runs(self, job: Coroutine[Any, Any, StoredAnswer], job_id: str) -> StoredAnswer:
-        """The answer of `job`; the row is there when it returns or raises."""
-        self._job_id = job_id
-        try:
-            answer = await job
-        except KittyError as error:
-            await self._end(facts_of(error.status, {"error_code": error.code}))  # there is no job
-            raise
-        except asyncio.CancelledError:
-            await self.leave()
-            raise
-        except BaseException:
-            await self._end(Facts("error", "internal", job_id=job_id))
-            raise
-        await self._end(_facts(answer, job_id))
-        return answer
-
-    async def hands_in(self, job: Coroutine[Any, Any, Submitted]) -> Submitted:
-        """What comes of handing a job in; a job that was taken leaves its row when it ends."""
-        try:
-            taken = await job
-        except KittyError as error:
-            await self.refuse(error)
-            raise
-        self.drop()
-        return taken
+    def ids(self, request: Request, named: str | None, conversation_id: str | None) -> Ids:
+        """What the job is known by. It is for the user `named` by a service, else for the one user there is."""
+        user_id = named if self._row is None else LOCAL
+        return Ids(self.job_id, request.scope["request_id"], conversation_id, user_id)
 
     async def refuse(self, error: KittyError) -> None:
         """It was understood, and is not done."""
         await self._end(facts_of(error.status, {"error_code": error.code}))
 
     def drop(self) -> None:
-        """It was no request that could be done: there is no row."""
+        """It was no request that could be done, or it is a job now."""
         if self._row is not None:
             self._row.drop()
 
     async def leave(self) -> None:
-        """Nobody waits for it any more; says nothing of a call that has ended."""
-        reason = "service_stopped" if self._is_stopping() else "client_disconnected"
-        await self._end(Facts("error", reason, job_id=self._job_id))
+        """Nobody waits for it any more; says nothing of a call that has become a job."""
+        await self._end(Facts("error", "client_disconnected"))
 
     async def _end(self, facts: Facts) -> None:
         if self._row is not None:
@@ -90,11 +75,10 @@ class Call:
 
 
 class DirectCalls:
-    """Tells requests apart and begins their rows."""
+    """Tells requests apart."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self.is_stopping: Callable[[], bool] = lambda: False
 
     @property
     def rows_lost(self) -> int:
@@ -108,18 +92,18 @@ class DirectCalls:
             NotThisUser: it came by no service and names another user than `local`; it has left its row.
         """
         if has_service_token(request):
-            return Call(None, self.is_stopping)
+            return _of_the_gateway(request.headers)
         arguments = await request.json()
-        row = self._row(request, arguments)
+        sha256, row = self._begun(request, arguments)
         if any(arguments.get(name) not in (None, LOCAL) for name in USER_FIELDS):
             error = NotThisUser(f"user_id has to be {LOCAL!r}, or to be left out.")
             await row.fail(error)
             raise error
         row.decision = "allowed"
-        row.is_running = row.is_job = True
-        return Call(row, self.is_stopping)
+        row.is_running = True
+        return Call(row, Note(TOOL, "allowed", HAZARD_CLASS, sha256), uuid4().hex)
 
-    def _row(self, request: Request, arguments: Mapping[str, Any]) -> Row:
+    def _begun(self, request: Request, arguments: Mapping[str, Any]) -> tuple[str, Row]:
         try:
             sha256, prompt = arguments_sha256(arguments), json.dumps(arguments)
         except RecursionError:
@@ -128,7 +112,7 @@ class DirectCalls:
         conversation = named[0] if named else None
         row = self._recorder.begin(TOOL, LOCAL, request.scope["request_id"], conversation, sha256, prompt)
         row.hazard_class = HAZARD_CLASS
-        return row
+        return sha256, row
 
 
 class Events(StreamingResponse):
@@ -146,7 +130,13 @@ class Events(StreamingResponse):
             await self._call.leave()
 
 
-def _facts(answer: StoredAnswer, job_id: str) -> Facts:
-    if answer.problem is None:
-        return facts_of(200, answer.body)
-    return facts_of(answer.status, {"job_id": job_id, **answer.body, "error_code": answer.problem["code"]})
+def _of_the_gateway(headers: Mapping[str, str]) -> Call:
+    """A gateway that says what it has decided leaves the row of the job to the job."""
+    named = headers.get("x-kitty-job-id", "")
+    job_id = named if ID.fullmatch(named) else uuid4().hex
+    told = headers.get("x-kitty-decision")
+    decision = next((one for one in DECISIONS if one == told), None)
+    if decision is None:
+        return Call(None, None, job_id)
+    hazard_class, sha256 = headers.get("x-kitty-hazard-class"), headers.get("x-kitty-args-sha256")
+    return Call(None, Note(TOOL, decision, hazard_class, sha256), job_id)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from coder_agent.api import read_ids
+from coder_agent.attached import handed_in
 from coder_agent.coding_job import last_event, new_job, stored_answer
 from coder_agent.coding_request import CodingRequest
 from coder_agent.direct import LOCAL, DirectCalls
@@ -48,8 +49,8 @@ def create_router(engine: JobEngine, settings: Settings, calls: DirectCalls) -> 
         call = await calls.begin(request)
         ids = await read_ids(body, request, call, settings)
         sha256 = hashlib.sha256(to_json(body.model_dump(mode="json", exclude_unset=True)).encode()).hexdigest()
-        new = new_job(body, ids, is_attached=False, key=idempotency_key, sha256=sha256)
-        job, _ = await call.hands_in(engine.submit(new))
+        new = new_job(body, ids, call.note, is_attached=False, key=idempotency_key, sha256=sha256)
+        job = await handed_in(engine, new, call)
         location = {"Location": f"/api/coding/jobs/{job.id}"}
         return JsonResponse(shown(await engine.get(job.id)), status_code=202, headers=location)
 

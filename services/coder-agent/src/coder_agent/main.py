@@ -2,8 +2,8 @@
 
 settings → backends (models) ─┐
            sandbox ───────────┼─> runner (graph) ─> engine (database) ─> api
-           metrics ───────────┘                                           │
-audit trail → recorder → direct calls ────────────────────────────────────┘
+           metrics ───────────┘                       │                   │
+audit trail → recorder ───────────────────────────────┴─> direct calls ───┘
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from coder_agent.engine.database import JobDatabase
 from coder_agent.engine.engine import EngineSettings, JobEngine
 from coder_agent.engine.tables import OWNER
 from coder_agent.metrics import MeteredSandbox, Metrics
+from coder_agent.rows import write_row
 from coder_agent.runner import Runner
 from coder_agent.settings import Settings
 from kitty_core.audit import Recorder, SpooledAuditLog
@@ -71,6 +72,10 @@ def create_app(
     models = backends or backends_of(settings, environment())
     own = BubblewrapSandbox(python=settings.sandbox_py_path or None, tier=settings.sandbox_tier)
     isolated = MeteredSandbox(sandbox or own, metrics)
+    trail = LateAuditLog(open_trail or _open_trail)
+    metrics.spool_rows.set_function(lambda: trail.waiting)
+    recorder = Recorder(trail)
+    calls = DirectCalls(recorder)
     runner = Runner(models, isolated, settings, metrics)
 
     async def room() -> int:
@@ -78,17 +83,19 @@ def create_app(
 
     engine = JobEngine(
         JobDatabase(open_database(jobs_url or database_url(environment(), OWNER))),
-        EngineSettings(settings.jobs_queue_limit, settings.jobs_kept_days * DAY_SEC, settings.jobs_kept),
+        EngineSettings(
+            queue_limit=settings.jobs_queue_limit,
+            kept_sec=settings.jobs_kept_days * DAY_SEC,
+            kept_jobs=settings.jobs_kept,
+            lease_sec=settings.jobs_lease_sec,
+        ),
         begin=lambda claim: CodingJob(claim, runner, settings),
         room=room,
         endings=unattended_endings(),
+        on_end=lambda job: write_row(recorder, job),
     )
     metrics.jobs_running.set_function(lambda: engine.worker.running)
     metrics.jobs_queued.set_function(lambda: engine.queued)
-    trail = LateAuditLog(open_trail or _open_trail)
-    metrics.spool_rows.set_function(lambda: trail.waiting)
-    recorder = Recorder(trail)
-    calls = DirectCalls(recorder)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -122,7 +129,6 @@ def create_app(
     app.include_router(create_router(engine, models, isolated, settings, calls, trail))
     app.include_router(jobs_api.create_router(engine, settings, calls))
     app.state.engine = engine
-    app.state.calls = calls
     app.state.trail = trail
     return app
 
@@ -144,7 +150,6 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, or until nothing was asked for `kitty_idle_stop_sec`."""
     app = create_app(settings)
     server = server_for(app, settings.kitty_bind, settings.coder_port)
-    app.state.calls.is_stopping = lambda: server.should_exit
     watcher = asyncio.create_task(_stop_when_idle(server, app.state.engine, settings.kitty_idle_stop_sec))
     opening = asyncio.create_task(_stop_where_closed(server, app))
     try:

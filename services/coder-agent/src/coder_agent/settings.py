@@ -63,6 +63,8 @@ class Settings(KittySettings):
     """Jobs that run at once in this process; unset: twice as many as it has processors, at least 4."""
     jobs_queue_limit: int = Field(default=100, ge=1, le=100_000)
     """Jobs that may wait; a further one is answered with 429."""
+    jobs_lease_sec: float = Field(default=15, ge=1, le=600)
+    """Seconds after the last sign of life of a worker in which its jobs are taken up by another, or by it again."""
     jobs_kept_days: float = Field(default=30, gt=0)
     """Days after which a job that has ended is deleted, with its events."""
     jobs_kept: int = Field(default=1000, ge=1)

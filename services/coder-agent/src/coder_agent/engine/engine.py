@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from coder_agent.engine.leases import Leases
 from coder_agent.engine.notices import Notices, heard
 from coder_agent.engine.records import Claim, Ending, Event, Job, NewJob
 from coder_agent.engine.store import JobStore
-from coder_agent.engine.worker import LEASE_SEC, Work, Worker
+from coder_agent.engine.worker import Work, Worker
 
 log = structlog.get_logger()
 LOOK_SEC = 0.5
@@ -26,15 +27,19 @@ STAY_SEC = 4.0
 PRUNE_SEC = 3600.0
 PING_SEC = 10.0
 READY_WITHIN_SEC = 5.0
+TOLD_WITHIN_SEC = 10.0
+"""Whoever waits for a job does not wait longer for its end to be told."""
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How much may wait, and how long what has ended is kept."""
+    """How much may wait, how long what has ended is kept, and how soon a dead worker is given up."""
 
     queue_limit: int
     kept_sec: float
     kept_jobs: int
+    lease_sec: float
+    """How long after its last sign of life a worker's jobs are another's."""
 
 
 class JobEngine:
@@ -47,15 +52,21 @@ class JobEngine:
         begin: Callable[[Claim], Work],
         room: Callable[[], Awaitable[int]],
         endings: tuple[Ending, Ending, Ending],
+        on_end: Callable[[Job], Awaitable[None]],
     ) -> None:
-        """Args: `begin`, `room`, `endings` are the worker's; the last of `endings` is that of a cancelled job."""
+        """
+        Args:
+            begin, room, endings: the worker's; the last of `endings` is that of a cancelled job.
+            on_end: told of each end of a job, once as a rule, and again where a process died meanwhile.
+        """
+        self._on_end = on_end
         self._database = database
         self._settings = settings
         self._cancelled = endings[2]
         self._store = JobStore(database)
         self._notices = Notices()
-        self._leases = Leases(database, worker_name(), LEASE_SEC)
-        self.worker = Worker(self._leases, begin, room, endings, self._notices)
+        self._leases = Leases(database, worker_name(), settings.lease_sec)
+        self.worker = Worker(self._leases, begin, room, endings, self._notices, self._tell)
         self._attached: set[str] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._prepared: asyncio.Task[None] | None = None
@@ -105,12 +116,12 @@ class JobEngine:
             self._attached.discard(job_id)
 
     async def ended(self, job_id: str) -> Job:
-        """The job, once it has ended. Raises: NoSuchJob, StoreIsUnavailable."""
+        """The job, once it has ended and its end was told. Raises: NoSuchJob, StoreIsUnavailable."""
         with self._notices.of(job_id) as news:
             while True:
                 news.clear()
                 job = await self.get(job_id)
-                if job.has_ended:
+                if job.has_ended and (job.is_told or time.time() > (job.finished_at or 0) + TOLD_WITHIN_SEC):
                     return job
                 await heard(news, LOOK_SEC)
 
@@ -143,7 +154,8 @@ class JobEngine:
         await self._ready()
         job = await asyncio.to_thread(self._store.cancel, job_id, self._cancelled)
         self.worker.cancel(job_id)
-        self._notices.tell(job_id)
+        if job.has_ended:
+            await self._tell(job_id)
         return job
 
     async def resume(self, job_id: str) -> Job:
@@ -202,11 +214,24 @@ class JobEngine:
                 await asyncio.sleep(1)
         self.worker.start()
 
+    async def _tell(self, job_id: str) -> None:
+        """Tells of the job's end, where it has ended and that was not told."""
+        job = await asyncio.to_thread(self._store.get, job_id)
+        if job.has_ended and not job.is_told:
+            await self._on_end(job)
+            await asyncio.to_thread(self._store.told, job)
+        self._notices.tell(job_id)
+
+    async def _tell_what_was_left(self) -> None:
+        for job_id in await asyncio.to_thread(self._store.untold):
+            await self._tell(job_id)
+
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(STAY_SEC)
             with suppress(StoreIsUnavailable):
                 await self.counts()
+                await self._tell_what_was_left()
                 if self._attached:
                     await asyncio.to_thread(self._store.stay, tuple(self._attached), ATTACHED_SEC)
 

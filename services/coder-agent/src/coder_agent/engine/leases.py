@@ -28,7 +28,7 @@ class Leases:
         """`worker`: a name that no other worker has, ever."""
         self._database = database
         self.worker = worker
-        self._lease_sec = lease_sec
+        self.lease_sec = lease_sec
 
     def claim(self) -> Claim | None:
         """The job that is next, now this worker's; None when none waits.
@@ -54,7 +54,7 @@ class Leases:
                     status="running",
                     worker=self.worker,
                     attempt=J.attempt + 1,
-                    lease_until=at + self._lease_sec,
+                    lease_until=at + self.lease_sec,
                     started_at=func.coalesce(J.started_at, at),
                 )
             )
@@ -76,7 +76,7 @@ class Leases:
         """
         with self._database.writing() as connection:
             own = (J.worker == self.worker) & (J.status == "running")
-            connection.execute(update(jobs).where(own).values(lease_until=now(connection) + self._lease_sec))
+            connection.execute(update(jobs).where(own).values(lease_until=now(connection) + self.lease_sec))
             rows = connection.execute(select(J.id, J.attempt, J.cancel_requested).where(own))
             return {id: (attempt, cancel) for id, attempt, cancel in rows}
 

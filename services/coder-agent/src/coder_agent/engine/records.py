@@ -23,6 +23,8 @@ class NewJob:
     """Seconds from now in which it has to end."""
     is_attached: bool = False
     """Whether somebody waits for it, without whom it is cancelled."""
+    note: str = ""
+    """For whoever is told of the end."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class Job:
     """JSON: what came of it, as the one who ran it wrote it down."""
     last_event: int = 0
     cancel_requested: bool = False
+    is_attached: bool = False
+    resumes: int = 0
+    """How often it was resumed: it has ended so many times before."""
+    note: str = ""
+    is_told: bool = False
+    """Whether its end was told to whoever wants to know."""
     queue_position: int | None = None
     """1 for the job that is next among those that wait; None for any that does not wait."""
 

@@ -61,6 +61,9 @@ class JobStore:
                 "deadline_sec": new.deadline_sec,
                 "deadline_at": None if new.deadline_sec is None else at + new.deadline_sec,
                 "last_event": 0,
+                "resumes": 0,
+                "note": new.note,
+                "is_told": False,
             }
             connection.execute(insert(jobs), row)
             return job_of(row_of(connection, new.id)), True
@@ -113,6 +116,8 @@ class JobStore:
                     worker=None,
                     finished_at=None,
                     crashes=0,
+                    resumes=J.resumes + 1,
+                    is_told=False,
                     cancel_requested=False,
                     is_attached=False,
                     attached_until=None,
@@ -128,6 +133,18 @@ class JobStore:
             if row is None or user_id not in (None, row["user_id"]):
                 raise NoSuchJob
             return with_position(connection, row)
+
+    def untold(self) -> list[str]:
+        """Jobs that have ended, which nobody was told of. Raises: StoreIsUnavailable."""
+        with self._database.reading() as connection:
+            wanted = J.finished_at.is_not(None) & ~J.is_told
+            return list(connection.execute(select(J.id).where(wanted).order_by(J.finished_at).limit(100)).scalars())
+
+    def told(self, job: Job) -> None:
+        """This end of the job was told. Raises: StoreIsUnavailable."""
+        with self._database.writing() as connection:
+            this = (J.id == job.id) & (J.resumes == job.resumes)
+            connection.execute(update(jobs).where(this).values(is_told=True))
 
     def newest(self, user_id: str | None, limit: int) -> list[Job]:
         """The newest `limit` jobs of `user_id`, of everybody where that is None. Raises: StoreIsUnavailable."""
@@ -172,7 +189,7 @@ class JobStore:
             StoreIsUnavailable
         """
         with self._database.writing() as connection:
-            ended = J.status.in_(ENDED)
+            ended = J.status.in_(ENDED) & J.is_told
             newest = select(J.number).where(ended).order_by(J.number.desc()).offset(keep).limit(1)
             beyond = connection.execute(newest).scalar_one_or_none()
             old = J.finished_at < now(connection) - older_than_sec

@@ -36,6 +36,9 @@ jobs = Table(
     Column("state", Text),  # emptied when the job has succeeded
     Column("answer", Text),
     Column("last_event", Integer, nullable=False),
+    Column("resumes", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("is_told", Boolean, nullable=False),
 )
 
 events = Table(

@@ -21,12 +21,12 @@ from coder_agent.engine.notices import Notices, heard
 from coder_agent.engine.records import Claim, Ending
 
 log = structlog.get_logger()
-LEASE_SEC = 15.0
-BEAT_SEC = 3.0
+BEATS_A_LEASE = 5
 LOOK_SEC = 1.0
 """How soon a job is found that another process handed in; one of this process is found at once."""
 CANCEL_SEC = 0.5
 SWEEP_SEC = 2.0
+"""At most; more often where leases are short."""
 STOPPED_WITHIN_SEC = 8.0
 Why = Literal["cancelled", "stopping", "lost"]
 
@@ -70,13 +70,17 @@ class Worker:
         room: Callable[[], Awaitable[int]],
         endings: tuple[Ending, Ending, Ending],
         notices: Notices,
+        tell: Callable[[str], Awaitable[None]],
     ) -> None:
         """
         Args:
             begin: the work of a claim.
             room: how many jobs may run here at once.
             endings: how a job ends that its workers die of, that is late before it begins, that nobody waits for.
+            tell: told the id of a job that has ended here.
         """
+        self._tell = tell
+        self._beat_sec = leases.lease_sec / BEATS_A_LEASE
         self._leases = leases
         self._begin = begin
         self._room = room
@@ -152,6 +156,7 @@ class Worker:
                 await channel.finish(await work.cancelled())
             elif running.why == "stopping":
                 await asyncio.to_thread(self._leases.release, running.claim)
+            await self._tell(job_id)
         except LeaseLost:
             log.warning("job_lost", job_id=job_id, attempt=running.claim.attempt)
         except StoreIsUnavailable as error:
@@ -170,11 +175,11 @@ class Worker:
         for job_id, running in list(self._running.items()):
             attempt, is_cancelled = held.get(job_id, (None, False))
             # One that was taken up or ended meanwhile may be missing; what it writes finds out.
-            if attempt != running.claim.attempt and time.monotonic() - running.taken_at > BEAT_SEC:
+            if attempt != running.claim.attempt and time.monotonic() - running.taken_at > self._beat_sec:
                 running.stop("lost")
             elif is_cancelled:
                 running.stop("cancelled")
-        await asyncio.sleep(BEAT_SEC)
+        await asyncio.sleep(self._beat_sec)
 
     async def _look_for_cancelled(self) -> None:
         await self._busy.wait()
@@ -187,7 +192,7 @@ class Worker:
             log.warning("job_swept", job_id=job_id)
             self._notices.tell(job_id)
             self._wake.set()
-        await asyncio.sleep(SWEEP_SEC)
+        await asyncio.sleep(min(SWEEP_SEC, self._beat_sec))
 
 
 async def _forever(loop: Callable[[], Awaitable[None]]) -> None:

@@ -36,12 +36,17 @@ def upgrade() -> None:
         sa.Column("state", sa.Text),
         sa.Column("answer", sa.Text),
         sa.Column("last_event", sa.Integer, nullable=False),
+        sa.Column("resumes", sa.Integer, nullable=False),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("is_told", sa.Boolean, nullable=False),
     )
     # Those that wait or run are few beside those that have ended.
     alive = sa.text("status IN ('queued', 'running', 'waiting')")
     op.create_index(
         "coder_jobs_alive", "coder_jobs", ["status", "user_id", "number"], sqlite_where=alive, postgresql_where=alive
     )
+    untold = sa.text("NOT is_told AND finished_at IS NOT NULL")
+    op.create_index("coder_jobs_untold", "coder_jobs", ["finished_at"], sqlite_where=untold, postgresql_where=untold)
     op.create_index("coder_jobs_served", "coder_jobs", ["user_id", "started_at"])
     op.create_index("coder_jobs_ended", "coder_jobs", ["finished_at"])
     op.create_index("coder_jobs_key", "coder_jobs", ["user_id", "idempotency_key"], unique=True)

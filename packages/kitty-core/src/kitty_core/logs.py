@@ -7,12 +7,24 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What a terminal takes for an order: anybody can put it into the path of a request."""
+
+
+class LossyLogger(structlog.PrintLogger):
+    """Prints, and loses a line where that fails: a full disk or a closed terminal ends no work."""
+
+    def msg(self, message: str) -> None:
+        """Print one line."""
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = err = critical = exception = fatal = failure = msg
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:
@@ -31,7 +43,7 @@ def configure_logs(service: str, level: str = "INFO") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=lambda *names: LossyLogger(),
     )
     structlog.contextvars.bind_contextvars(service=service)
 

@@ -23,7 +23,7 @@ def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path):
     file.append(record("b"))
     os.truncate(file.path, file.path.stat().st_size - 1)  # whole but for its end: nobody knows what is missing
     assert [r.task for r in read_records(file.path)] == ["a"]
-    assert [r.task for r in file.open_for(resume=True)] == ["a"]
+    file.open()
     file.append(record("c"))
     assert [r.task for r in read_records(file.path)] == ["a", "c"]
 

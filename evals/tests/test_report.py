@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from kitty_evals.picture import draw
+from kitty_evals.picture import draw, figure_of
 from kitty_evals.progress import line_of, progress_for
 from kitty_evals.records import Record, RecordFile, Spent
 from kitty_evals.report import make_report
-from kitty_evals.table import show
+from kitty_evals.table import doubts, show
 
 
 class Terminal(io.StringIO):
@@ -125,16 +125,70 @@ def test_a_report_of_nothing_but_errors_is_still_a_report(tmp_path):
     draw(report, tmp_path / "report.png")
 
 
-def test_the_picture_has_a_panel_of_costs_and_a_panel_of_confidence(tmp_path):
-    sizes = {}
-    sure = [record("a", True, confidence=0.9), record("b", False, confidence=0.2)]
-    for name, records in (("empty", [record("a", None)]), ("costs", RAW), ("confidence", sure), ("both", STANDARD)):
-        path = tmp_path / f"{name}.png"
-        draw(make_report([("run", records)]), path)
-        assert path.read_bytes().startswith(b"\x89PNG")
-        sizes[name] = path.stat().st_size
-    assert 10_000 < sizes["empty"] < min(sizes["costs"], sizes["confidence"])
-    assert sizes["both"] > max(sizes["costs"], sizes["confidence"])
+def many(count, wrong=0, *, tier="standard"):
+    """So many answers, the first of them wrong, each with the confidence it deserves."""
+    right = [at >= wrong for at in range(count)]
+    sure = [float(one) if tier else None for one in right]
+    return [
+        record(f"t{at}", one, tier=tier, confidence=sure[at], usage=spent(9, 0, 9, 1)) for at, one in enumerate(right)
+    ]
+
+
+def panels(*runs):
+    costs, confidence = figure_of(make_report([(str(at), run) for at, run in enumerate(runs)])).axes
+    return costs, confidence
+
+
+def test_the_picture_is_a_png_of_costs_and_confidence_with_points_at_0_and_1_in_full_view(tmp_path):
+    records = [*many(40, wrong=10), *many(40, wrong=20, tier=None)]
+    draw(make_report([("run", records)]), tmp_path / "report.png")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+    costs, confidence = panels(records)
+    assert [text.get_text() for text in costs.get_legend().get_texts()] == ["raw", "standard"]
+    assert (confidence.get_xlim(), confidence.get_ylim(), costs.get_ylim()) == ((-0.05, 1.05),) * 3
+    curve = confidence.get_lines()[0]
+    assert [point.tolist() for point in (curve.get_xdata(), curve.get_ydata())] == [[0.0, 0.75, 1.0, 1.0, 1.0]] * 2
+    assert costs.get_xlim()[1] > 18
+
+
+def test_confidence_of_too_few_answers_is_not_drawn_and_the_picture_says_why():
+    _, confidence = panels(STANDARD)
+    assert ([line.get_label() for line in confidence.get_lines()], confidence.axison) == ([], False)
+    assert [text.get_text() for text in confidence.texts] == [
+        "Left out, too few answers to tell: standard 4\n(30 are wanted)"
+    ]
+    _, confidence = panels(RAW)
+    assert [text.get_text() for text in confidence.texts] == ["No answer has a confidence."]
+    _, confidence = panels(many(30), many(29, tier="deep"))
+    assert [text.get_text() for text in confidence.get_legend().get_texts()] == ["standard"]
+    assert "deep 29" in confidence.texts[0].get_text()
+
+
+def doubted(*records):
+    return list(doubts(make_report([("run", records)])))
+
+
+def test_a_report_of_few_tasks_says_so():
+    assert doubted(*RAW, *STANDARD) == [
+        "Fewer than 30 tasks (raw 5, standard 4): go by the brackets, not by the shares.",
+        "standard against raw: too few tasks to tell how large the difference is: the interval spans 75.0 points.",
+    ]
+    assert doubted(*many(4), *many(4, tier=None))[1].endswith("all came out alike, so the interval says nothing.")
+    (arm,) = make_report([("run", many(29))]).to_dict()["arms"]
+    assert arm["too_few_tasks"]
+
+
+def test_a_wide_interval_is_doubted_however_many_tasks_there_are():
+    # half of 40 tasks are decided otherwise: some 30 points wide; one of 40: some 8
+    assert doubted(*many(40, wrong=20), *many(40, tier=None)) == [
+        "standard against raw: too few tasks to tell how large the difference is: the interval spans 30.0 points."
+    ]
+    assert doubted(*many(40, wrong=1), *many(40, tier=None)) == []
+
+
+def test_columns_of_different_tasks_are_not_to_be_compared():
+    told = "Not every column is of the same tasks: compare the paired lines, not the columns."
+    assert told in doubted(*many(40), *many(39, tier=None))
 
 
 def test_the_table_has_a_line_a_task_and_the_totals():
@@ -148,6 +202,19 @@ def test_the_table_has_a_line_a_task_and_the_totals():
     assert "times raw, example in the request 2.50 (2 tasks)" in shown
     assert "prefill computed, tasks of 3+ calls 27 % (2 tasks)" in shown
     assert any(line.startswith("standard against raw: +25.0 points on 4 tasks") for line in shown)
+    assert "model m m" in shown
+    assert any(line.startswith("Fewer than 30 tasks") for line in shown)
+    assert any(line.endswith("How to read all this, and report.png: evals/README.md") for line in shown)
+
+
+def test_a_narrow_terminal_cuts_nothing_off(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = Terminal()
+    long = record("easy/celsius_to_fahrenheit", True, verdict="not_verified", confidence=0.9, usage=spent(1, 0, 1, 1))
+    show(make_report([("run", [long])]), out)
+    assert "…" not in out.getvalue()
+    row = next(line for line in out.getvalue().splitlines() if "not_verified" in line)
+    assert (row.split()[1:], len(row)) == (["standard", "right", "not_verified", "0.90", "1", "2", "2.0"], 80)
 
 
 def test_text_of_a_service_cannot_move_the_cursor():

@@ -95,6 +95,7 @@ def test_a_run_that_was_ended_goes_on_where_its_records_end(evals, agent, answer
 
     agent.reply = hang_at_second
     process = evals.start(*evals.of_tasks(agent.base_url), in_background=in_background)
+    assert process.stderr.readline().startswith("kitty-cli: 3 tasks of")
     assert process.stderr.readline().startswith("1/3 t/add")
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
@@ -125,6 +126,46 @@ def test_records_that_are_there_are_never_added_to_unasked(evals, agent):
     assert "--resume" in done.stderr
     assert "--out" in done.stderr
     assert (evals.out / "records.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--tier", "fast"], "records of tier standard; this run is of tier fast"),
+        (["--model", "kitty-coder-small"], "records of model kitty-coder; this run is of model kitty-coder-small"),
+        ([], "records of tasks.jsonl with another task 't/add' than"),
+    ],
+)
+def test_a_folder_of_another_tier_model_or_file_is_not_resumed(evals, agent, words, said):
+    evals.run(*evals.of_tasks(agent.base_url, "--limit", "1"))
+    before = (evals.out / "records.jsonl").read_bytes()
+    agent.bodies.clear()
+    if not words:
+        evals.tasks.write_text(evals.tasks.read_text().replace("== 3", "== 4"))
+    done = evals.run(*evals.of_tasks(agent.base_url, "--resume", *words))
+    assert (done.returncode, done.stdout, agent.bodies) == (2, "", [])
+    assert said in done.stderr
+    assert (evals.out / "records.jsonl").read_bytes() == before
+
+
+def test_other_tasks_of_the_file_are_added_by_resume_and_the_report_is_of_all(evals, agent):
+    evals.run(*evals.of_tasks(agent.base_url, "--every", "2"))
+    agent.bodies.clear()
+    done = evals.run(*evals.of_tasks(agent.base_url, "--limit", "2", "--resume"))
+    assert agent.asked == ["sub"]
+    assert f"kitty-cli: 2 tasks of {evals.tasks}, model kitty-coder, tier standard" in done.stderr
+    assert "1 of 2 answers are on record already." in done.stderr
+    assert evals.report()["arms"][0]["tasks"] == 3
+
+
+def test_a_folder_that_is_a_file_is_refused_in_one_line(evals, agent):
+    evals.run(*evals.of_tasks(agent.base_url, "--limit", "1"))
+    (evals.folder / "taken").touch()
+    agent.bodies.clear()
+    for words in ([str(evals.tasks), "--base", agent.base_url], ["report", str(evals.out)]):
+        done = evals.run(*words, "--out", "taken")
+        assert (done.returncode, done.stdout, agent.bodies) == (2, "", [])
+        assert done.stderr == "kitty-cli: taken cannot be the folder of records and report: File exists.\n"
 
 
 def test_without_a_folder_the_run_has_one_in_the_state_directory(evals, agent):
@@ -184,7 +225,8 @@ def test_a_service_that_is_gone_ends_the_run_and_says_how_to_go_on(evals, leavin
     ("words", "status", "said"),
     [
         (["nowhere.jsonl"], 2, "nowhere.jsonl cannot be read"),
-        (["tasks.jsonl", "--tier", "best"], 2, "invalid choice: 'best'"),
+        (["tasks.jsonl", "--tier", "best"], 2, "'best' is not one of 'fast',"),
+        (["tasks.jsonl", "--compare", "all"], 2, "'all' is not one of 'raw'"),
         (["tasks.jsonl", "--limit", "0"], 2, "--limit"),
         (["tasks.jsonl", "--offset", "9"], 2, "leaves none of the 3 tasks"),
         (["tasks.jsonl", "--model", "no-such-model"], 2, "no model called"),

@@ -90,7 +90,7 @@ def test_the_whole_chain_with_the_real_coder_agent_and_a_scripted_model(evals):
     (kept,) = (evals.out / "evidence").glob("*.json")
     evidence = json.loads(kept.read_text())
     assert (kept.stem, evidence["task"], evidence["right"]) == (tier.job_id, "t/add", {"0": True})
-    replayed = evals.run("replay", str(evals.out / "evidence"))
+    replayed = evals.run("replay", str(evals.out))
     assert (replayed.returncode, replayed.stdout.splitlines()[-1]) == (
         0,
         "1 jobs: 1 decided as before, 1 settled, 1 of 1 known right.",

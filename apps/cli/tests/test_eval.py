@@ -46,7 +46,9 @@ def test_eval_becomes_the_program_with_the_options_translated_and_keeps_its_exit
     assert int(pid) == process.pid  # the same process: a signal to it is a signal to the program
 
 
-@pytest.mark.parametrize("words", [("eval", "x", "--bogus"), ("eval", "x", "--limit", "0"), ("eval", "report")])
+@pytest.mark.parametrize(
+    "words", [("eval", "x", "--bogus"), ("eval", "x", "--limit", "0"), ("eval", "x", "--tier", "y"), ("eval", "report")]
+)
 def test_what_eval_does_not_know_is_a_usage_error(stand_ins, words):
     done = stand_ins.run(*words)
     assert (done.returncode, done.stdout) == (2, "")
@@ -57,7 +59,14 @@ def test_help_names_what_eval_can_do(cli):
     assert shown.returncode == 0
     for word in ("run", "report", "replay"):
         assert word in shown.stdout
-    assert "--compare" in cli.run("eval", "run", "--help").stdout
+
+
+def test_help_shows_the_usual_call_and_all_of_its_options(cli):
+    shown = " ".join(cli.run("eval", "--help").stdout.split())
+    assert "kitty-cli eval [OPTIONS] {FILE}" in shown
+    options = {word for word in cli.run("eval", "run", "--help").stdout.split() if word.startswith("--")}
+    assert {"--tier", "--model", "--compare", "--resume", "--out"} <= options
+    assert [word for word in options if word not in shown] == []
 
 
 def test_options_without_a_value_are_left_out():

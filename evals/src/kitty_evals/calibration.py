@@ -30,6 +30,10 @@ class Calibration:
     lower: float | None
     upper: float | None
 
+    @property
+    def answers(self) -> int:
+        return sum(one.tasks for one in self.bins)
+
 
 def calibrate(pairs: Iterable[tuple[float, bool]]) -> Calibration:
     """The reliability curve in up to five bins of equal size (they differ by one at most), and the two halves."""

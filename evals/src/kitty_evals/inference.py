@@ -12,6 +12,10 @@ from math import comb, sqrt
 Z_95 = 1.959963984540054
 RESAMPLES = 10_000
 SEED = 20_240_901
+FEW = 30
+"""Of fewer tasks or answers no share is told as if it were known: a rule of thumb, as is the next."""
+WIDE_POINTS = 20.0
+"""An interval of a difference that spans more hundredths than that does not tell how large it is."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Share:
 class Interval:
     low: float
     high: float
+
+    @property
+    def span(self) -> float:
+        return self.high - self.low
 
 
 def wilson(count: int, of: int) -> Share:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kitty_evals.errors import EvalError, ExitCode, ModelLost, ServiceLost, UsageProblem
 from kitty_evals.folders import evals_dir, read_runs, run_dir
-from kitty_evals.records import ArmName
+from kitty_evals.records import ArmName, make_folder
 from kitty_evals.report import Report, make_report
 from kitty_evals.table import show
 
@@ -50,18 +50,20 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> None:
     """Solves, grades, records, and reports at the end."""
     from kitty_core.settings import environment
-    from kitty_evals.running import Evaluation, run_evaluation
+    from kitty_evals.evaluation import Evaluation
+    from kitty_evals.running import run_evaluation
     from kitty_evals.target import find_target
     from kitty_evals.tasks import choose, read_tasks
 
     env = environment()
-    tasks = choose(read_tasks(options.file), offset=options.offset, every=options.every, limit=options.limit)
+    known = read_tasks(options.file)
+    tasks = choose(known, offset=options.offset, every=options.every, limit=options.limit)
 
     async def evaluate() -> Path:
         target = await find_target(options.model, options.base, options.tier, env, raw=options.compare == "raw")
         folder: Path = options.out or run_dir(options.file, target.name, target.tier)
         arms: tuple[ArmName, ...] = ("raw", "tier") if options.compare == "raw" else ("tier",)
-        await run_evaluation(Evaluation(tasks, target, arms, folder, options.resume), env)
+        await run_evaluation(Evaluation(options.file, known, tasks, target, arms, folder, options.resume), env)
         return folder
 
     folder = asyncio.run(evaluate())
@@ -80,7 +82,7 @@ def report(options: argparse.Namespace) -> None:
 def _deliver(made: Report, folder: Path, as_json: bool) -> None:
     from kitty_evals.picture import draw
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     document = json.dumps(made.to_dict() | {"folder": str(folder)}, indent=2, allow_nan=False)
     (folder / "report.json").write_text(document + "\n", encoding="utf-8")
     draw(made, folder / "report.png")
@@ -88,7 +90,7 @@ def _deliver(made: Report, folder: Path, as_json: bool) -> None:
         print(document)
         return
     show(made)
-    print(f"Records, report.json and report.png: {folder}")
+    print(f"report.json and report.png: {folder}")
 
 
 def resume_command(typed: Sequence[str]) -> str:

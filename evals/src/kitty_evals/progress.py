@@ -75,6 +75,11 @@ def line_of(record: Record) -> str:
     return printable(" · ".join(word for word in words if word))
 
 
+def announce(text: str) -> None:
+    """A line of the program on stderr."""
+    print(f"kitty-cli: {printable(text)}", file=sys.stderr, flush=True)
+
+
 RIGHT = {True: "right", False: "wrong", None: "not judged"}
 
 

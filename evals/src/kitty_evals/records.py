@@ -78,6 +78,9 @@ class Record:
     answered_by: str | None = None
     """The model's name in the answer."""
     model_sha256: str | None = None
+    file: str | None = None
+    """Name of the task file; None, as `task_sha256`, in records of before there was this field."""
+    task_sha256: str | None = None
 
     @property
     def key(self) -> Key:
@@ -95,24 +98,30 @@ class RecordFile:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
 
-    def open_for(self, *, resume: bool) -> list[Record]:
-        """What is recorded already, a torn last line cut off.
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it, or no file."""
+        return not self.path.exists() or not self.path.stat().st_size
+
+    def read(self) -> list[Record]:
+        """What is recorded already; nothing is changed.
 
         Raises:
-            UsageProblem: there are records and `resume` is false, or a line is not a record.
+            UsageProblem: the file cannot be read, or a line before the last is not a record.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists() or not self.path.stat().st_size:
-            return []
-        if not resume:
-            raise UsageProblem(
-                f"{self.path} holds records already. --resume goes on where they end; --out DIR writes elsewhere."
-            )
-        records = read_records(self.path)
-        whole = self.path.read_bytes().rfind(b"\n") + 1
-        with self.path.open("rb+") as file:
-            file.truncate(whole)
-        return records
+        return [] if self.is_empty else read_records(self.path)
+
+    def open(self) -> None:
+        """Makes the folder, and cuts a torn last line off, so that the next one is whole.
+
+        Raises:
+            UsageProblem: there can be no such folder.
+        """
+        make_folder(self.path.parent)
+        if not self.is_empty:
+            whole = self.path.read_bytes().rfind(b"\n") + 1
+            with self.path.open("rb+") as file:
+                file.truncate(whole)
 
     def append(self, record: Record) -> None:
         """Returns when the line is on the disk."""
@@ -120,6 +129,14 @@ class RecordFile:
             file.write(json.dumps(asdict(record)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def make_folder(folder: Path) -> None:
+    """Raises `UsageProblem` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageProblem(f"{folder} cannot be the folder of records and report: {error.strerror}.") from error
 
 
 def read_records(path: Path) -> list[Record]:
@@ -130,7 +147,9 @@ def read_records(path: Path) -> list[Record]:
     """
     try:
         *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise UsageProblem(f"{path} cannot be read: {error}.") from error
     return latest(_record(line, f"{path}:{number}") for number, line in enumerate(lines, start=1))
 

@@ -11,7 +11,7 @@ from typing import Any
 from kitty_evals.arms import Arm, Run, sort_into_arms
 from kitty_evals.calibration import Calibration, calibrate
 from kitty_evals.costs import PrefillShare, Seconds, Tokens, count_prefill, count_seconds, count_tokens, held_example
-from kitty_evals.inference import Interval, Share, bootstrap_mean, mcnemar, wilson
+from kitty_evals.inference import FEW, WIDE_POINTS, Interval, Share, bootstrap_mean, mcnemar, wilson
 from kitty_evals.records import Record
 
 
@@ -28,6 +28,8 @@ class ArmReport:
     unjudged: int
     solved: Share
     """pass@1: hidden tests passed, of the tasks that were judged."""
+    too_few_tasks: bool
+    """To take its shares for more than a hint."""
     precision: Share | None
     """Right, of the answers called verified."""
     recall: Share | None
@@ -52,6 +54,8 @@ class Difference:
     only_tier: int
     only_raw: int
     mcnemar_p: float
+    too_few_tasks: bool
+    """To tell how large the difference is: fewer than 30, or the interval spans more than 20 points."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def _arm_report(arm: Arm, raw: Mapping[str, Record]) -> ArmReport:
         errors=sum(record.error is not None for record in arm.records),
         unjudged=len(arm.records) - len(judged),
         solved=wilson(len(right), len(judged)),
+        too_few_tasks=len(judged) < FEW,
         precision=wilson(both, len(verified)) if is_tier else None,
         recall=wilson(both, len(right)) if is_tier else None,
         calibration=calibrate(sure) if is_tier else None,
@@ -118,15 +123,17 @@ def _difference(tier: Arm, raw: Arm) -> Difference | None:
     points = [100.0 * (ours - theirs) for ours, theirs in judged]
     only_tier = sum(ours and not theirs for ours, theirs in judged)
     only_raw = sum(theirs and not ours for ours, theirs in judged)
+    interval = bootstrap_mean(points)
     return Difference(
         label=tier.label,
         against=raw.label,
         tasks=len(judged),
         points=sum(points) / len(points),
-        interval=bootstrap_mean(points),
+        interval=interval,
         only_tier=only_tier,
         only_raw=only_raw,
         mcnemar_p=mcnemar(only_tier, only_raw),
+        too_few_tasks=len(judged) < FEW or interval.span > WIDE_POINTS,
     )
 
 

@@ -7,15 +7,14 @@ use, and the seconds of one arm do not depend on the other.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import cast, get_args
 
 from kitty_evals.errors import ModelLost, NotConfigured
+from kitty_evals.evaluation import Evaluation, records_to_go_on_with
 from kitty_evals.evidence import grade_candidates
 from kitty_evals.grading import check_sandbox, grade
 from kitty_evals.model_server import serving
-from kitty_evals.progress import progress_for
+from kitty_evals.progress import announce, progress_for
 from kitty_evals.records import UNAVAILABLE, ArmName, Key, Record, RecordFile
 from kitty_evals.solver import Solver
 from kitty_evals.target import Target, open_solver
@@ -26,17 +25,6 @@ MOST_UNAVAILABLE = 3
 """So many tasks in a row without a model, and the rest would be no better."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What is to be done."""
-
-    tasks: tuple[Task, ...]
-    target: Target
-    arms: tuple[ArmName, ...]
-    folder: Path
-    resume: bool
-
-
 async def run_evaluation(evaluation: Evaluation, env: Mapping[str, str]) -> None:
     """Returns when everything is on record.
 
@@ -44,12 +32,14 @@ async def run_evaluation(evaluation: Evaluation, env: Mapping[str, str]) -> None
         EvalError: it cannot begin, or cannot go on; what is on record stays.
     """
     target, file = evaluation.target, RecordFile(evaluation.folder)
-    recorded = {record.key for record in file.open_for(resume=evaluation.resume) if record.is_settled}
+    recorded = {record.key for record in records_to_go_on_with(evaluation, file) if record.is_settled}
+    file.open()
     open_tasks = {arm: [t for t in evaluation.tasks if _key(t, arm, target) not in recorded] for arm in evaluation.arms}
     left = sum(map(len, open_tasks.values()))
+    total = len(evaluation.tasks) * len(evaluation.arms)
+    announce(_in_words(evaluation, total - left))
     if not left:
         return
-    total = len(evaluation.tasks) * len(evaluation.arms)
     with _sandbox(env) as sandbox, progress_for(total, total - left) as progress:
         await check_sandbox(sandbox)
 
@@ -74,7 +64,7 @@ async def solve_all(
     """
     in_a_row = 0
     for task in tasks:
-        record = await _solve(solver, task, sandbox, evaluation.target)
+        record = await _solve(solver, task, sandbox, evaluation)
         await grade_candidates(sandbox, task, evaluation.folder, record.job_id)
         keep(record)
         in_a_row = in_a_row + 1 if record.error_code in UNAVAILABLE else 0
@@ -82,7 +72,8 @@ async def solve_all(
             raise ModelLost(f"{in_a_row} tasks in a row could not be solved. The last one says: {record.error}")
 
 
-async def _solve(solver: Solver, task: Task, sandbox: Sandbox, target: Target) -> Record:
+async def _solve(solver: Solver, task: Task, sandbox: Sandbox, evaluation: Evaluation) -> Record:
+    target = evaluation.target
     began = time.monotonic()
     answer = await solver.solve(task)
     wall_seconds = round(time.monotonic() - began, 3)
@@ -106,7 +97,19 @@ async def _solve(solver: Solver, task: Task, sandbox: Sandbox, target: Target) -
         error_code=answer.error_code or ("infrastructure" if sandbox_error else None),
         answered_by=answer.model,
         model_sha256=answer.model_sha256 or target.sha256,
+        file=evaluation.file.name,
+        task_sha256=task.sha256,
     )
+
+
+def _in_words(evaluation: Evaluation, done: int) -> str:
+    """What the run is about to do, and where it goes: its first line."""
+    tasks, target = len(evaluation.tasks), evaluation.target
+    what = f"{tasks} {'task' if tasks == 1 else 'tasks'} of {evaluation.file}, model {target.name}, tier {target.tier}"
+    raw = " and the model alone" if "raw" in evaluation.arms else ""
+    of = tasks * len(evaluation.arms)
+    recorded = f" {done} of {of} answers are on record already." if evaluation.resume else ""
+    return f"{what}{raw}; records go to {evaluation.folder}.{recorded}"
 
 
 def _key(task: Task, arm: ArmName, target: Target) -> Key:

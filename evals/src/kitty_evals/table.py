@@ -1,7 +1,7 @@
 """A report as a person reads it: a line a task, then a column an arm."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from rich.box import SIMPLE
@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from kitty_evals.costs import Tokens
-from kitty_evals.inference import Share
+from kitty_evals.inference import FEW, Share
 from kitty_evals.progress import RIGHT, printable
 from kitty_evals.report import ArmReport, Difference, Report
 
@@ -18,6 +18,7 @@ PLAIN_WIDTH = 160
 """Where there is no terminal: nothing is cut off for a file or a pipe."""
 
 ROWS: tuple[tuple[str, Callable[[ArmReport], str]], ...] = (
+    ("model", lambda arm: arm.model),
     ("tasks", lambda arm: _tasks(arm)),
     ("solved (pass@1)", lambda arm: _share(arm.solved)),
     ("verified is right", lambda arm: _share(arm.precision)),
@@ -34,14 +35,17 @@ ROWS: tuple[tuple[str, Callable[[ArmReport], str]], ...] = (
 )
 
 
+LEGEND = "In brackets: the share's 95 % interval. How to read all this, and report.png: evals/README.md"
+
+
 def show(report: Report, stream: TextIO | None = None) -> None:
     """Prints to `stream` (stdout)."""
     chosen = stream or sys.stdout
     console = Console(file=chosen, width=None if chosen.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(task_table(report))
     console.print(arm_table(report))
-    for difference in report.differences:
-        console.print(Text(difference_line(difference)), soft_wrap=True)
+    for line in (*map(difference_line, report.differences), *doubts(report), LEGEND):
+        console.print(Text(printable(line)), soft_wrap=True)
 
 
 def arm_table(report: Report) -> Table:
@@ -50,13 +54,15 @@ def arm_table(report: Report) -> Table:
     for title, cell in ROWS:
         cells = [cell(arm) for arm in report.arms]
         if any(cells):
-            table.add_row(title, *cells)
+            table.add_row(title, *(Text(printable(cell)) for cell in cells))
     return table
 
 
 def task_table(report: Report) -> Table:
-    """A line a task and arm."""
-    table = Table("task", "arm", "", "verdict", "confidence", "calls", "paid tokens", "seconds", box=SIMPLE)
+    """A line a task and arm. On a narrow terminal long texts go on below, and nothing is cut off."""
+    columns = [Column(name, overflow="fold") for name in ("task", "arm", "", "verdict")]
+    columns += [Column(name, justify="right") for name in ("conf.", "calls", "paid", "seconds")]
+    table = Table(*columns, box=SIMPLE, collapse_padding=True, pad_edge=False)
     for line in report.tasks:
         right = RIGHT[line["right"]] if not line["error"] else f"error: {line['error']}"
         numbers = (_number(line["confidence"], 2), _number(line["calls"]), _number(line["paid_tokens"]))
@@ -69,10 +75,29 @@ def difference_line(difference: Difference) -> str:
     """One comparison in words."""
     interval = f"95 % of resamples {difference.interval.low:+.1f} to {difference.interval.high:+.1f}"
     return (
-        f"{difference.label} against {difference.against}: {difference.points:+.1f} points on {difference.tasks} tasks "
+        f"{difference.label} against {difference.against}: {difference.points:+.1f} points on "
+        f"{_number_of_tasks(difference.tasks)} "
         f"({interval}); only it {difference.only_tier}, only the other {difference.only_raw}, "
         f"McNemar p = {difference.mcnemar_p:.3g}"
     )
+
+
+def doubts(report: Report) -> Iterator[str]:
+    """Where too few tasks were done to tell, one sentence each."""
+    few = [f"{arm.label} {arm.solved.of}" for arm in report.arms if arm.too_few_tasks]
+    if few:
+        yield f"Fewer than {FEW} tasks ({', '.join(few)}): go by the brackets, not by the shares."
+    given = {arm.label: {line["task"] for line in report.tasks if line["arm"] == arm.label} for arm in report.arms}
+    if any(tasks != given[report.arms[0].label] for tasks in given.values()):
+        yield "Not every column is of the same tasks: compare the paired lines, not the columns."
+    for one in report.differences:
+        if one.too_few_tasks:
+            span = f"the interval spans {one.interval.span:.1f} points."
+            alike = "all came out alike, so the interval says nothing."
+            yield (
+                f"{one.label} against {one.against}: too few tasks to tell how large the difference is: "
+                f"{span if one.interval.span else alike}"
+            )
 
 
 def _tasks(arm: ArmReport) -> str:
@@ -100,12 +125,18 @@ def _parts(tokens: Tokens) -> str:
 
 
 def _split(tokens: Tokens | None) -> str:
-    return f"{_number(tokens.ratio_to_raw, 2)} ({tokens.tasks} tasks)" if tokens and tokens.ratio_to_raw else ""
+    if tokens is None or not tokens.ratio_to_raw:
+        return ""
+    return f"{_number(tokens.ratio_to_raw, 2)} ({_number_of_tasks(tokens.tasks)})"
 
 
 def _prefill(arm: ArmReport) -> str:
     share = arm.prefill_of_many_calls
-    return f"{_percent(share.computed)} ({share.tasks} tasks)" if share.computed is not None else ""
+    return f"{_percent(share.computed)} ({_number_of_tasks(share.tasks)})" if share.computed is not None else ""
+
+
+def _number_of_tasks(count: int) -> str:
+    return f"{count} {'task' if count == 1 else 'tasks'}"
 
 
 def _percent(share: float | None) -> str:

@@ -4,6 +4,7 @@ Who solves a task sees `request` and `module` alone. A file is read to its end b
 middle would cost hours to find out.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,12 @@ class Task:
     """File name to text; hidden from who solves the task."""
     reference: str | None = None
     """A solution that passes the tests."""
+
+    @property
+    def sha256(self) -> str:
+        """Of all that makes it this task: what is asked and what judges the answer."""
+        whole = json.dumps([self.id, self.request, self.module, dict(self.tests)], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def read_tasks(path: Path) -> tuple[Task, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coder_agent.recording import from_json, to_json
-from coder_agent.replay import read_recordings, replay
+from coder_agent.replay import COLUMNS, main, read_recordings, replay
 
 RECORDINGS = Path(__file__).parent / "recordings"
 REQUEST = "Write add(a, b). add(1, 2) == 3"
@@ -84,3 +84,55 @@ def test_on_real_recordings_no_settled_answer_is_wrong_and_no_fewer_are_settled(
     assert [today for today, ok in zip(again, is_right, strict=True) if today.is_settled and not ok] == []
     assert sum(today.is_settled for today in again) >= settled
     assert sum(is_right) >= right
+
+
+def test_the_folder_of_an_evaluation_is_as_good_as_its_evidence(tmp_path, capsys):
+    evidence = tmp_path / "evidence"
+    evidence.mkdir()
+    (tmp_path / "records.jsonl").write_text("{}\n")
+    first = (RECORDINGS / "easy-0.5b.jsonl").read_text().splitlines()[0]
+    (evidence / "job.json").write_text(first)
+    shown = []
+    for folder in (tmp_path, evidence):
+        assert main([str(folder)]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+    names, job, total = shown[0].splitlines()
+    assert names.split("  ")[0] == "task"
+    assert [job[names.index(name) :].split()[0] for name in ("task", "as before", "code")] == [
+        "easy/primes_below",
+        "same",
+        "right",
+    ]
+    assert total == "1 jobs: 1 decided as before, 1 settled, 1 of 1 known right."
+
+
+def test_each_column_is_explained_by_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert [name for name in COLUMNS if f"\n  {name}  " not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nowhere", "nowhere cannot be read: No such file or directory."),
+        ("empty", "empty holds no recorded evidence."),
+        ("with-base", "with-base holds no evidence: "),
+        ("with-base/records.jsonl", "records.jsonl:1: no recording."),
+        ("report.png", "report.png: no recording."),
+        ("notes.txt", "notes.txt:1: no recording."),
+    ],
+)
+def test_what_holds_no_evidence_is_named_in_one_line(tmp_path, capsys, path, said):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "with-base").mkdir()
+    (tmp_path / "with-base" / "records.jsonl").write_text('{"task": "a"}\n')
+    (tmp_path / "report.png").write_bytes(b"\x89PNG")
+    (tmp_path / "notes.txt").write_text("hello\n")
+    assert main([str(tmp_path / path)]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    assert told.err.startswith("kitty-cli: ")
+    assert said in told.err

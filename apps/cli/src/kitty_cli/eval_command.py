@@ -1,7 +1,7 @@
 """`eval` on the command line: FILE alone means `run`, so that the common case is short."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -17,10 +17,16 @@ class FileOrCommand(TyperGroup):
             args = [RUN, *args]
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """The commands, and below them the usual call `eval FILE` with its options."""
+        super().format_help(ctx, formatter)
+        self.commands[RUN].format_help(ctx, formatter)
+
 
 eval_app = typer.Typer(
     cls=FileOrCommand,
     help="Which model and tier are worth it here: `eval FILE` solves tasks with hidden tests and counts.",
+    subcommand_metavar="FILE | COMMAND [ARGS]...",
     no_args_is_help=True,
 )
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where records and report go.")]
@@ -30,16 +36,21 @@ Json = Annotated[bool, typer.Option("--json", help="The report as JSON on stdout
 @eval_app.command(RUN)
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Tasks, one JSON object a line (evals/README.md).")],
-    tier: Annotated[str, typer.Option(metavar="fast|standard|deep", help="How much to spend on a task.")] = "standard",
+    tier: Annotated[
+        Literal["fast", "standard", "deep"],
+        typer.Option(metavar="fast|standard|deep", help="How much to spend on a task."),
+    ] = "standard",
     model: Annotated[
         str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or the URL of a model server.")
     ] = None,
     base: Annotated[str | None, typer.Option(metavar="URL", help="Use this coder-agent; else one is started.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tasks.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Each so-manieth task.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Every task, every second one (2), third (3), …")] = 1,
     offset: Annotated[int, typer.Option(min=0, help="Begin with this task, counted from 0.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the records end.")] = False,
-    compare: Annotated[str | None, typer.Option(metavar="raw", help="The model alone as well.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the records of this file, tier and model end.")
+    ] = False,
+    compare: Annotated[Literal["raw"] | None, typer.Option(metavar="raw", help="The model alone as well.")] = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:

@@ -81,7 +81,7 @@ def from_json(data: Mapping[str, Any]) -> Recording:
     Raises:
         ValueError: it is of another version, or incomplete.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or "version" not in data:
         raise ValueError("no recording")
     if data.get("version") != VERSION:
         raise ValueError(f"a recording of version {data.get('version')!r}; this program reads version {VERSION}")

@@ -1,5 +1,7 @@
 """Decide again on recorded evidence, without a model: `python -m coder_agent.replay FILE|DIR … [--tier T]`.
 
+DIR is a folder of recordings, or one that holds them in `evidence`, as the folder of an evaluation does.
+
 Each step that `decide` asks for reveals what the next recorded step of that kind revealed, at its recorded cost. Where
 the record has no such step left, the replay ends there, `exhausted`. The same code on the same record takes the same
 steps; changed rules or weights show at once where they decide otherwise and what that costs or gains.
@@ -7,6 +9,7 @@ steps; changed rules or weights show at once where they decide otherwise and wha
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -120,51 +123,129 @@ def read_recordings(paths: Iterable[Path]) -> Iterator[Recording]:
     """The recordings in files (one JSON document a line) and folders of them.
 
     Raises:
-        ValueError: names the file and line that is none.
+        ValueError: names the file and line that is none, or the folder that holds none.
     """
     for path in paths:
-        for file in sorted(path.glob("*.json*")) if path.is_dir() else [path]:
-            for number, line in enumerate(file.read_text().splitlines(), 1):
+        for file in _files(path):
+            for number, line in enumerate(_text(file).splitlines(), 1):
                 try:
                     yield from_json(json.loads(line))
+                except json.JSONDecodeError as error:
+                    raise ValueError(f"{file}:{number}: no recording") from error
                 except ValueError as error:
                     raise ValueError(f"{file}:{number}: {error}") from error
 
 
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    below = path / "evidence"
+    if below.is_dir():
+        path = below
+    elif (path / "records.jsonl").exists():
+        raise ValueError(
+            f"{path} holds no evidence: no answer of a tier is recorded there, or the service of --base kept it "
+            "(its CODER_EVIDENCE_DIR)"
+        )
+    files = sorted(path.glob("*.json*"))
+    if not files:
+        raise ValueError(f"{path} holds no recorded evidence")
+    return files
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: no recording") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Replay and print a line a job and the totals. Exit code 2: a file that cannot be read."""
-    parser = argparse.ArgumentParser(prog="kitty-cli eval replay", description="Decide again on recorded evidence.")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE|DIR")
-    parser.add_argument("--tier", choices=[*TIERS], help="by the limits of another tier")
-    parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON document a job")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         recordings = list(read_recordings(options.paths))
-    except (OSError, ValueError) as error:
-        print(f"kitty-cli: {error}", file=sys.stderr)
-        return 2
-    same = settled = right = known = 0
-    for recording in recordings:
-        again = replay(recording, TIERS[options.tier] if options.tier else None)
-        is_same = again.actions[:-1] == tuple(recording.actions) and not again.exhausted
-        is_right = None if recording.right is None or again.chosen is None else recording.right.get(again.chosen)
-        same, settled = same + is_same, settled + again.is_settled
-        right, known = right + bool(is_right), known + (is_right is not None)
-        print(_line(recording, again, is_same, is_right, options.as_json))
-    if not options.as_json:
-        print(f"{len(recordings)} jobs: {same} decided as before, {settled} settled, {right} of {known} known right.")
+    except OSError as error:
+        return _refuse(f"{error.filename} cannot be read: {error.strerror}.")
+    except ValueError as error:
+        return _refuse(f"{error}.")
+    limits = TIERS[options.tier] if options.tier else None
+    compared = [_compare(recording, replay(recording, limits)) for recording in recordings]
+    if options.as_json:
+        print("\n".join(json.dumps(one.to_dict()) for one in compared))
+        return 0
+    print("\n".join(_aligned([COLUMNS, *(one.cells for one in compared)])))
+    known = [one.is_right for one in compared if one.is_right is not None]
+    same, settled = sum(one.is_same for one in compared), sum(one.again.is_settled for one in compared)
+    right = f"{sum(known)} of {len(known)} known right"
+    print(f"{len(compared)} jobs: {same} decided as before, {settled} settled, {right}.")
     return 0
 
 
-def _line(recording: Recording, again: Replayed, is_same: bool, is_right: bool | None, as_json: bool) -> str:
-    name = recording.task or recording.job_id
-    if as_json:
-        facts = {"name": name, "same": is_same, "right": is_right, "settled": again.is_settled, "chosen": again.chosen}
-        return json.dumps(facts | {"confidence": again.confidence, "actions": again.actions})
-    is_as_before = "same" if is_same else "OTHER"
-    judged = {True: "right", False: "wrong", None: "?"}[is_right]
-    words = [name, is_as_before, "settled" if again.is_settled else "open", judged, f"{again.confidence:.2f}"]
-    return "  ".join([*words, f"{again.paid_tokens} tokens", *again.actions])
+def _refuse(reason: str) -> int:
+    print(f"kitty-cli: {reason}", file=sys.stderr)
+    return 2
+
+
+COLUMNS = ("task", "as before", "evidence", "code", "confidence", "tokens", "steps")
+MEANING = """\
+columns:
+  task        the evaluation's name of the task, else the job's id
+  as before   same: today's rules take the recorded steps; OTHER: they do not
+  evidence    settled: it speaks for the code, which would be verified; open: it does not
+  code        right or wrong by the hidden tests, as the evaluation found; ?: not known
+  confidence  of the code that would be delivered, 0 to 1
+  tokens      that the steps cost when they were recorded
+  steps       what would be done, in order; accept or stop ends it, else the record ends there
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{os.environ.get('KITTY_COMMAND') or 'kitty-cli'} eval replay",
+        description="Decide again by the rules of today, on what a run has recorded and without a model.",
+        epilog=MEANING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = "the folder of an evaluation, a folder of recordings, or one of its files"
+    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR|FILE", help=where)
+    parser.add_argument("--tier", choices=[*TIERS], help="by the limits of another tier")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON document a job")
+    return parser
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A job as it is shown."""
+
+    name: str
+    again: Replayed
+    is_same: bool
+    is_right: bool | None
+
+    def to_dict(self) -> dict[str, object]:
+        facts = {"name": self.name, "same": self.is_same, "right": self.is_right, "settled": self.again.is_settled}
+        again = self.again
+        return facts | {"chosen": again.chosen, "confidence": again.confidence, "actions": again.actions}
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """One for each of `COLUMNS`."""
+        judged = {True: "right", False: "wrong", None: "?"}[self.is_right]
+        words = ("same" if self.is_same else "OTHER", "settled" if self.again.is_settled else "open", judged)
+        numbers = (f"{self.again.confidence:.2f}", str(self.again.paid_tokens))
+        return (self.name, *words, *numbers, " ".join(self.again.actions))
+
+
+def _compare(recording: Recording, again: Replayed) -> _Compared:
+    is_same = again.actions[:-1] == tuple(recording.actions) and not again.exhausted
+    is_right = None if recording.right is None or again.chosen is None else recording.right.get(again.chosen)
+    return _Compared(recording.task or recording.job_id, again, is_same, is_right)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import URL
 
 import brain.main
 import broker.main
@@ -50,7 +51,7 @@ ATTACKS: Mapping[str, Callable[[int], dict[str, str]]] = {
 }
 ONLY_WITH_A_BODY = {"text/plain", "a form"}
 """They are no attack on a GET: there is no body to forge, and a page of another site cannot read the answer."""
-IN_A_PATH = {"{name}": "disk.look", "{pending_id}": "0" * 32}
+IN_A_PATH = {"{name}": "disk.look", "{pending_id}": "0" * 32, "{job_id}": "0" * 32}
 TOOLS = ("coding.generate", "coding.test", "coding.fix", "coding.refactor", "coding.explain", "memory.remember")
 REGISTRY = "tools:\n" + "".join(
     f"  {name}: {{method: POST, url: '${{BROKER_BASE}}/{name}', hazard_class: none}}\n"
@@ -148,10 +149,19 @@ def the_coder_agent(folder: Path) -> Iterator[Service]:
             backends=backends,
             sandbox=sandbox,
             open_trail=lambda: SpooledAuditLog(rows, folder / "spool"),
+            jobs_url=URL.create("sqlite", database=str(folder / "jobs.sqlite3")),
         )
         body = {"request": REQUEST, "tier": "fast"}
         with listening(app) as base_url:
-            yield Service(app, base_url, body, lambda: [*model.generations, *rows.rows])
+            as_service = {"authorization": f"Bearer {TOKEN}", "x-kitty-job-id": IN_A_PATH["{job_id}"]}
+            with httpx.Client(base_url=base_url, headers=as_service, timeout=60, trust_env=False) as client:
+                client.post("/api/coding/jobs", json=body).raise_for_status()
+                client.get(f"/api/coding/jobs/{IN_A_PATH['{job_id}']}/events").raise_for_status()  # until it has ended
+
+                def executed() -> Sequence[object]:
+                    return [*model.generations, *rows.rows, *client.get("/api/coding/jobs").json()["jobs"]]
+
+                yield Service(app, base_url, body, executed)
 
 
 STARTS = dict(zip(SERVICES, (the_gateway, the_brain, the_broker, the_coder_agent), strict=True))
@@ -191,10 +201,13 @@ def test_the_same_requests_from_the_service_itself_are_served(service):
     before = service.executed()
     for method, path in service.routes():
         origin = {"origin": service.base_url, "authorization": f"Bearer {TOKEN}", "x-kitty-user": "ann"}
+        origin |= {"x-kitty-role": "admin"} if "/jobs" in path else {}
         answer = service.ask(method, path, origin)
         if "/confirmations" in path:  # a service is no person; and nothing waits
             assert answer.status_code in (403, 404)
             assert answer.json()["code"] in ("human_needed", "unknown_confirmation")
+        elif answer.status_code == 409:
+            assert answer.json()["code"] == "job_not_resumable"
         else:
             assert answer.is_success, (method, path, answer.text)
     assert len(service.executed()) > len(before)

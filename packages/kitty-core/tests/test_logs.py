@@ -22,3 +22,12 @@ def test_what_a_caller_sends_gives_no_orders_to_the_terminal():
     assert r"/\x1b]0;owned\x07\x9b2J" in shown
     assert "\x07" not in shown
     assert "\x9b" not in shown
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_ends_nothing():
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", f"{LINE}\nimport os\nos.write(2, b'went on')\nos._exit(0)"],
+            stdout=full, stderr=subprocess.PIPE, check=True, timeout=60,
+        )  # fmt: skip
+    assert run.stderr == b"went on"

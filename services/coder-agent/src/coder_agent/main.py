@@ -92,7 +92,9 @@ def create_app(
         begin=lambda claim: CodingJob(claim, runner, settings),
         room=room,
         endings=unattended_endings(),
-        on_end=lambda job: write_row(recorder, job),
+        on_end=lambda job: write_row(
+            recorder, job, "service_stopped" if app.state.is_stopping() else "client_disconnected"
+        ),
     )
     metrics.jobs_running.set_function(lambda: engine.worker.running)
     metrics.jobs_queued.set_function(lambda: engine.queued)
@@ -129,6 +131,7 @@ def create_app(
     app.include_router(create_router(engine, models, isolated, settings, calls, trail))
     app.include_router(jobs_api.create_router(engine, settings, calls))
     app.state.engine = engine
+    app.state.is_stopping = lambda: False
     app.state.trail = trail
     return app
 
@@ -150,6 +153,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, or until nothing was asked for `kitty_idle_stop_sec`."""
     app = create_app(settings)
     server = server_for(app, settings.kitty_bind, settings.coder_port)
+    app.state.is_stopping = lambda: server.should_exit
     watcher = asyncio.create_task(_stop_when_idle(server, app.state.engine, settings.kitty_idle_stop_sec))
     opening = asyncio.create_task(_stop_where_closed(server, app))
     try:

@@ -9,15 +9,19 @@ from coder_agent.engine.records import Job
 from kitty_core.audit import Facts, Invocation, Recorder, facts_of
 
 
-async def write_row(recorder: Recorder, job: Job) -> None:
-    """Hands the row of `job` to the audit trail; does nothing where somebody else writes it."""
+async def write_row(recorder: Recorder, job: Job, left_because: str) -> None:
+    """Hands the row of `job` to the audit trail; does nothing where somebody else writes it.
+
+    Args:
+        left_because: why a job was cancelled that somebody waited for.
+    """
     if job.note:
-        await recorder.write(row_of(job), job.body)
+        await recorder.write(row_of(job, left_because), job.body)
 
 
-def row_of(job: Job) -> Invocation:
+def row_of(job: Job, left_because: str) -> Invocation:
     """What is said of the job. A job that was resumed has a row for each of its ends."""
-    note, facts = Note(**json.loads(job.note)), _facts(job)
+    note, facts = Note(**json.loads(job.note)), _facts(job, left_because)
     return Invocation(
         request_id=job.request_id or job.id,
         tool=note.tool,
@@ -41,10 +45,10 @@ def row_of(job: Job) -> Invocation:
     )
 
 
-def _facts(job: Job) -> Facts:
+def _facts(job: Job, left_because: str) -> Facts:
     answer = stored_answer(job)
     if answer.problem is None:
         return facts_of(answer.status, answer.body)
     if job.status == "cancelled":
-        return Facts("error", "client_disconnected" if job.is_attached else "cancelled", verdict="cancelled")
+        return Facts("error", left_because if job.is_attached else "cancelled", verdict="cancelled")
     return facts_of(answer.status, {**answer.body, "error_code": answer.problem["code"]})

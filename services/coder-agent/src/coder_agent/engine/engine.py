@@ -86,10 +86,13 @@ class JobEngine:
         self._loops = [asyncio.create_task(self._look_after()), asyncio.create_task(self._prune())]
 
     async def stop(self) -> None:
-        """Give back what runs, and let the database go."""
+        """Give back what runs, end what somebody waits for here, and let the database go."""
         for loop in (*self._loops, self._prepared):
             if loop is not None:
                 loop.cancel()
+        for job_id in tuple(self._attached):
+            with suppress(StoreIsUnavailable):
+                await self.cancel(job_id)
         await self.worker.stop()
         await asyncio.to_thread(self._database.close)
 

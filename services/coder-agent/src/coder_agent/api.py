@@ -45,8 +45,7 @@ def create_router(
         200 with `verdict` verified, tests_failed, not_verified or budget_exhausted; 503 model_unavailable or
         sandbox_unavailable (the body still has `code` and `tests` where there are any); 504 deadline before any code.
         """
-        call = await calls.begin(request)
-        ids = await read_ids(body, request, call, settings)
+        call, ids = await open_call(calls, body, request, settings)
         job = attached(engine, body, ids, call)
         return _response(await unless_gone(job, gone_from(request.receive)))
 
@@ -57,8 +56,7 @@ def create_router(
     )
     async def stream(body: CodingRequest, request: Request) -> Response:
         """The same job as server-sent events; the last is `complete` with the whole response, or `error`."""
-        call = await calls.begin(request)
-        ids = await read_ids(body, request, call, settings)
+        call, ids = await open_call(calls, body, request, settings)
         frames = events_of(lambda tell: attached(engine, body, ids, call, tell), _last_event)
         return Events(frames, call)
 
@@ -114,21 +112,23 @@ async def _counted_soon(engine: JobEngine) -> dict[str, int] | None:
         return None
 
 
-async def read_ids(body: CodingRequest, request: Request, call: Call, settings: Settings) -> Ids:
-    """What the job of `body`, of which a task can be made, will be known by.
+async def open_call(calls: DirectCalls, body: CodingRequest, request: Request, settings: Settings) -> tuple[Call, Ids]:
+    """The call that `request` makes, and what the job of `body`, of which a task can be made, will be known by.
 
     Raises:
         KittyError: it cannot; the call has left its row, or leaves none.
     """
-    try:
-        await asyncio.to_thread(task_of, body, settings)
-    except NetworkIsRefused as error:
-        await call.refuse(error)
-        raise
-    except KittyError:
-        call.drop()
-        raise
-    return call.ids(request, body.user_id, body.conversation_id)
+    async with calls.entry:
+        call = await calls.begin(request)
+        try:
+            await asyncio.to_thread(task_of, body, settings)
+        except NetworkIsRefused as error:
+            await call.refuse(error)
+            raise
+        except KittyError:
+            call.drop()
+            raise
+        return call, call.ids(request, body.user_id, body.conversation_id)
 
 
 def _response(answer: StoredAnswer) -> Response:

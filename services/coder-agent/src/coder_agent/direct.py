@@ -7,6 +7,7 @@ A job leaves its row when it ends (`rows`). What is refused before there is a jo
 asked. What leaves no row: a body that is no request.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from kitty_core.audit.records import ID, Decision
 from kitty_core.errors import BadRequest, KittyError
 from kitty_core.service import has_service_token
 
+AT_ONCE_COMING_IN = 2
 LOCAL = "local"
 TOOL = "coding.generate"
 HAZARD_CLASS = "low"
@@ -79,6 +81,8 @@ class DirectCalls:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self.entry = asyncio.Semaphore(AT_ONCE_COMING_IN)
+        """Held while a request is read, so that many at once leave time for others, such as /healthz."""
 
     @property
     def rows_lost(self) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from coder_agent.api import read_ids
+from coder_agent.api import open_call
 from coder_agent.attached import handed_in
 from coder_agent.coding_job import last_event, new_job, stored_answer
 from coder_agent.coding_request import CodingRequest
@@ -46,8 +46,7 @@ def create_router(engine: JobEngine, settings: Settings, calls: DirectCalls) -> 
 
         409: the key came with another body. 429 with Retry-After: too many wait.
         """
-        call = await calls.begin(request)
-        ids = await read_ids(body, request, call, settings)
+        call, ids = await open_call(calls, body, request, settings)
         sha256 = hashlib.sha256(to_json(body.model_dump(mode="json", exclude_unset=True)).encode()).hexdigest()
         new = new_job(body, ids, call.note, is_attached=False, key=idempotency_key, sha256=sha256)
         job = await handed_in(engine, new, call)

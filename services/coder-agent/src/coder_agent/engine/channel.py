@@ -19,6 +19,7 @@ from coder_agent.engine.errors import LeaseLost, StoreIsUnavailable
 from coder_agent.engine.leases import Leases
 from coder_agent.engine.notices import Notices
 from coder_agent.engine.records import Claim, Ending, Event
+from coder_agent.engine.threads import Threads
 from kitty_core.wire import to_json
 
 log = structlog.get_logger()
@@ -31,11 +32,14 @@ RETRY_SEC = (0.2, 0.5, 1.0, 2.0)
 class Channel:
     """For one claim. `start` before, `close` after its use."""
 
-    def __init__(self, leases: Leases, claim: Claim, notices: Notices, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, leases: Leases, claim: Claim, notices: Notices, threads: Threads, on_lost: Callable[[], None]
+    ) -> None:
         """`on_lost` is called once when the job turns out to be somebody else's."""
         self._leases = leases
         self._claim = claim
         self._notices = notices
+        self._threads = threads
         self._on_lost = on_lost
         self._last_id = claim.job.last_event
         self._buffer: list[dict[str, Any]] = []
@@ -125,9 +129,9 @@ class Channel:
         self._buffer.clear()
         numbered, state, ending = tuple(self._numbered), self._state, self._ending
         if ending is not None:
-            await asyncio.to_thread(self._leases.finish, self._claim, ending, numbered)
+            await self._threads.write(self._leases.finish, self._claim, ending, numbered)
         else:
-            await asyncio.to_thread(self._leases.save, self._claim, numbered, *(state or ()))
+            await self._threads.write(self._leases.save, self._claim, numbered, *(state or ()))
         del self._numbered[: len(numbered)]
         if self._state == state:
             self._state = None

@@ -17,9 +17,11 @@ from coder_agent.engine.leases import Leases
 from coder_agent.engine.notices import Notices, heard
 from coder_agent.engine.records import Claim, Ending, Event, Job, NewJob
 from coder_agent.engine.store import JobStore
+from coder_agent.engine.threads import Threads
 from coder_agent.engine.worker import Work, Worker
 
 log = structlog.get_logger()
+AT_ONCE_COMING_IN = 2
 LOOK_SEC = 0.5
 """How soon a reader here sees what a worker elsewhere wrote; of one in this process it is told at once."""
 ATTACHED_SEC = 20.0
@@ -65,12 +67,14 @@ class JobEngine:
         self._cancelled = endings[2]
         self._store = JobStore(database)
         self._notices = Notices()
+        self._threads = Threads()
         self._leases = Leases(database, worker_name(), settings.lease_sec)
-        self.worker = Worker(self._leases, begin, room, endings, self._notices, self._tell)
+        self.worker = Worker(self._leases, begin, room, endings, self._notices, self._tell, self._threads)
         self._attached: set[str] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._prepared: asyncio.Task[None] | None = None
         self._has_started = asyncio.Event()
+        self._coming_in = asyncio.Semaphore(AT_ONCE_COMING_IN)
         self.queued = 0
         """Jobs that waited when it was looked last: at each of `counts`, and every few seconds."""
 
@@ -94,7 +98,8 @@ class JobEngine:
             with suppress(StoreIsUnavailable):
                 await self.cancel(job_id)
         await self.worker.stop()
-        await asyncio.to_thread(self._database.close)
+        await self._threads.write(self._database.close)
+        self._threads.close()
 
     async def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Hands a job in: the job, and whether it is new (see `JobStore.submit`).
@@ -104,7 +109,8 @@ class JobEngine:
         """
         await self._ready()
         limit = self._settings.queue_limit
-        submitted = await asyncio.to_thread(self._store.submit, new, limit, ATTACHED_SEC)
+        async with self._coming_in:
+            submitted = await self._threads.write(self._store.submit, new, limit, ATTACHED_SEC)
         self.queued += submitted[1]
         self.worker.wake()
         return submitted
@@ -139,7 +145,7 @@ class JobEngine:
         with self._notices.of(job_id) as news:
             while True:
                 news.clear()
-                found, is_all = await asyncio.to_thread(self._store.events_after, job_id, last_id)
+                found, is_all = await self._threads.read(self._store.events_after, job_id, last_id)
                 for event in found:
                     yield event
                     last_id = event.id
@@ -155,7 +161,7 @@ class JobEngine:
     async def cancel(self, job_id: str) -> Job:
         """Ends the job, or has its worker end it. Raises: NoSuchJob, StoreIsUnavailable."""
         await self._ready()
-        job = await asyncio.to_thread(self._store.cancel, job_id, self._cancelled)
+        job = await self._threads.write(self._store.cancel, job_id, self._cancelled)
         self.worker.cancel(job_id)
         if job.has_ended:
             await self._tell(job_id)
@@ -164,24 +170,24 @@ class JobEngine:
     async def resume(self, job_id: str) -> Job:
         """Has a cancelled or failed job go on. Raises: NoSuchJob, JobDoesNotWait, QueueIsFull, StoreIsUnavailable."""
         await self._ready()
-        job = await asyncio.to_thread(self._store.resume, job_id, self._settings.queue_limit)
+        job = await self._threads.write(self._store.resume, job_id, self._settings.queue_limit)
         self.worker.wake()
         return job
 
     async def get(self, job_id: str, user_id: str | None = None) -> Job:
         """The job; of `user_id` alone where that is given. Raises: NoSuchJob, StoreIsUnavailable."""
         await self._ready()
-        return await asyncio.to_thread(self._store.get, job_id, user_id)
+        return await self._threads.read(self._store.get, job_id, user_id)
 
     async def newest(self, user_id: str | None, limit: int) -> list[Job]:
         """The newest jobs, of `user_id` alone where that is given. Raises: StoreIsUnavailable."""
         await self._ready()
-        return await asyncio.to_thread(self._store.newest, user_id, limit)
+        return await self._threads.read(self._store.newest, user_id, limit)
 
     async def counts(self) -> dict[str, int]:
         """How many jobs are `queued` and `running`, here and elsewhere. Raises: StoreIsUnavailable."""
         await self._ready()
-        counts = await asyncio.to_thread(self._store.counts)
+        counts = await self._threads.read(self._store.counts)
         self.queued = counts["queued"]
         return counts
 
@@ -189,7 +195,9 @@ class JobEngine:
         """Deletes what has been kept long enough; returns how many jobs. Raises: StoreIsUnavailable."""
         await self._ready()
         total = 0
-        while deleted := await asyncio.to_thread(self._store.prune, self._settings.kept_sec, self._settings.kept_jobs):
+        while deleted := await self._threads.write(
+            self._store.prune, self._settings.kept_sec, self._settings.kept_jobs
+        ):
             total += deleted
         return total
 
@@ -210,7 +218,7 @@ class JobEngine:
     async def _prepare(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._database.prepare)
+                await self._threads.write(self._database.prepare)
                 break
             except StoreIsUnavailable as error:
                 log.warning("job_store_unavailable", reason=error.message)
@@ -219,14 +227,14 @@ class JobEngine:
 
     async def _tell(self, job_id: str) -> None:
         """Tells of the job's end, where it has ended and that was not told."""
-        job = await asyncio.to_thread(self._store.get, job_id)
+        job = await self._threads.read(self._store.get, job_id)
         if job.has_ended and not job.is_told:
             await self._on_end(job)
-            await asyncio.to_thread(self._store.told, job)
+            await self._threads.write(self._store.told, job)
         self._notices.tell(job_id)
 
     async def _tell_what_was_left(self) -> None:
-        for job_id in await asyncio.to_thread(self._store.untold):
+        for job_id in await self._threads.read(self._store.untold):
             await self._tell(job_id)
 
     async def _look_after(self) -> None:
@@ -236,7 +244,7 @@ class JobEngine:
                 await self.counts()
                 await self._tell_what_was_left()
                 if self._attached:
-                    await asyncio.to_thread(self._store.stay, tuple(self._attached), ATTACHED_SEC)
+                    await self._threads.write(self._store.stay, tuple(self._attached), ATTACHED_SEC)
 
     async def _prune(self) -> None:
         while True:

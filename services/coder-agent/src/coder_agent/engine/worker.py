@@ -19,6 +19,7 @@ from coder_agent.engine.errors import LeaseLost, StoreIsUnavailable
 from coder_agent.engine.leases import Leases
 from coder_agent.engine.notices import Notices, heard
 from coder_agent.engine.records import Claim, Ending
+from coder_agent.engine.threads import Threads
 
 log = structlog.get_logger()
 BEATS_A_LEASE = 5
@@ -71,6 +72,7 @@ class Worker:
         endings: tuple[Ending, Ending, Ending],
         notices: Notices,
         tell: Callable[[str], Awaitable[None]],
+        threads: Threads,
     ) -> None:
         """
         Args:
@@ -80,6 +82,7 @@ class Worker:
             tell: told the id of a job that has ended here.
         """
         self._tell = tell
+        self._threads = threads
         self._beat_sec = leases.lease_sec / BEATS_A_LEASE
         self._leases = leases
         self._begin = begin
@@ -127,7 +130,7 @@ class Worker:
     async def _claim_jobs(self) -> None:
         self._wake.clear()
         if self.running < await self._room() and not self._is_stopping:
-            claim = await asyncio.to_thread(self._leases.claim)
+            claim = await self._threads.write(self._leases.claim)
             if claim is not None:
                 self._take_up(claim)
                 return
@@ -137,7 +140,7 @@ class Worker:
         job_id = claim.job.id
         log.info("job_taken_up", job_id=job_id, attempt=claim.attempt, goes_on=claim.state is not None)
         work = self._begin(claim)
-        channel = Channel(self._leases, claim, self._notices, lambda: running.stop("lost"))
+        channel = Channel(self._leases, claim, self._notices, self._threads, lambda: running.stop("lost"))
         channel.start()
         run = asyncio.create_task(work.run(channel.emit, channel.save), name=f"job {job_id}")
         running = self._running[job_id] = _Running(claim, run, time.monotonic())
@@ -155,7 +158,7 @@ class Worker:
             elif running.why == "cancelled":
                 await channel.finish(await work.cancelled())
             elif running.why == "stopping":
-                await asyncio.to_thread(self._leases.release, running.claim)
+                await self._threads.write(self._leases.release, running.claim)
             await self._tell(job_id)
         except LeaseLost:
             log.warning("job_lost", job_id=job_id, attempt=running.claim.attempt)
@@ -171,7 +174,7 @@ class Worker:
 
     async def _show_life(self) -> None:
         await self._busy.wait()
-        held = await asyncio.to_thread(self._leases.renew)
+        held = await self._threads.write(self._leases.renew)
         for job_id, running in list(self._running.items()):
             attempt, is_cancelled = held.get(job_id, (None, False))
             # One that was taken up or ended meanwhile may be missing; what it writes finds out.
@@ -183,12 +186,12 @@ class Worker:
 
     async def _look_for_cancelled(self) -> None:
         await self._busy.wait()
-        for job_id in await asyncio.to_thread(self._leases.to_cancel):
+        for job_id in await self._threads.read(self._leases.to_cancel):
             self.cancel(job_id)
         await asyncio.sleep(CANCEL_SEC)
 
     async def _sweep(self) -> None:
-        for job_id in await asyncio.to_thread(self._leases.sweep, *self._endings):
+        for job_id in await self._threads.write(self._leases.sweep, *self._endings):
             log.warning("job_swept", job_id=job_id)
             self._notices.tell(job_id)
             self._wake.set()

@@ -112,15 +112,24 @@ async def test_a_server_killed_between_two_calls_is_replaced_at_once_and_used_ag
     began = time.monotonic()
     assert await ask(job, asked) == two.base_url
     assert time.monotonic() - began < AT_ONCE_SEC
-    began = time.monotonic()
-    assert {await ask(roles.start_job(), asked) for _ in range(3)} == {two.base_url}
-    assert time.monotonic() - began < AT_ONCE_SEC
     await one.start()
     deadline = time.monotonic() + 20
     while await ask(roles.start_job(), asked) != one.base_url:
         assert time.monotonic() < deadline, "the server that came back is not used"
     assert await ask(job, asked) == two.base_url
     assert not f16.generations
+
+
+async def test_a_server_that_failed_is_not_tried_first_by_the_next_jobs(serve, roles_for, asked):
+    one, two = await serve(), await serve()
+    roles = roles_for([one, two], at_start=Patience(lost_sec=3))
+    job = roles.start_job()
+    assert await ask(job, asked) == one.base_url
+    await one.stop()
+    assert await ask(job, asked) == two.base_url
+    began = time.monotonic()
+    assert {await ask(roles.start_job(), asked) for _ in range(3)} == {two.base_url}
+    assert time.monotonic() - began < 3
 
 
 async def test_a_server_killed_in_the_middle_of_an_answer_is_replaced_and_no_word_is_told_twice(
@@ -203,13 +212,34 @@ async def test_a_loading_server_is_waited_for_where_no_other_is_well(serve, role
     assert not f16.generations
 
 
-async def test_servers_that_only_seem_to_be_down_are_asked_all_the_same(roles_for, asked):
+async def test_servers_that_are_all_started_again_are_waited_for_by_a_new_job_too(serve, roles_for, asked):
+    one, two, f16 = await serve(), await serve(), await serve()
+    roles = roles_for([one, two], f16=f16)
+    await ask(roles.start_job(), asked)
+    for server in (one, two):
+        await server.stop()
+        server.loading_sec = 1.5
+        await server.start()
+    assert await ask(roles.start_job(), asked) in {one.base_url, two.base_url}
+    assert not f16.generations
+
+
+async def test_servers_that_only_seem_to_be_down_are_asked_before_any_is_waited_for(serve, roles_for, refused, asked):
     class Shy(ScriptedModel):
         def is_loading(self, path):
-            return path == "/health"
+            if path == "/health":
+                raise ConnectionError
+            return False
 
-    async with Shy("one") as one, Shy("two") as two:
-        assert await ask(roles_for([one, two]).start_job(), asked) in {one.base_url, two.base_url}
+    async with Shy() as shy:
+        assert await ask(roles_for([refused(), shy]).start_job(), asked) == shy.base_url
+        one = await serve()
+        job = roles_for([one, shy], **AS_OPERATED).start_job()
+        assert await ask(job, asked) == one.base_url
+        await one.stop()
+        began = time.monotonic()
+        assert await ask(job, asked) == shy.base_url
+        assert time.monotonic() - began < AT_ONCE_SEC
 
 
 async def test_a_silent_server_gives_way_to_the_next_of_its_role(serve, roles_for, asked):

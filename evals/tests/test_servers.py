@@ -137,6 +137,8 @@ async def test_the_model_is_the_named_one_else_the_environments(tmp_path):
         assert (named.name, named.sha256, named.base_url) == ("kitty-coder-small", KITTY_CODER_SMALL.sha256, None)
         by_env = await find_model(None, servers)
         assert (by_env.name, by_env.base_url) == ("big", one.base_url)
+        several = await find_model(None, env | {"LLAMACPP_CODER_BASE": f"127.0.0.1:9, {one.base_url}"})
+        assert (several.name, several.base_url) == ("big", one.base_url)
     assert (await find_model(None, env | {"KITTY_MODEL": "kitty-coder-small"})).name == "kitty-coder-small"
     assert (await find_model(None, env)).name == "kitty-coder-small"
 

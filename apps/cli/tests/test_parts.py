@@ -12,6 +12,9 @@ from kitty_cli.testing import result, steps
 from kitty_cli.visible import visible
 from kitty_cli.wording import cost_words, evidence_words, verdict_line
 
+BAD = "http://127.0.0.1:9"
+"""Nothing listens there."""
+
 
 def test_frames_are_the_same_however_the_bytes_are_cut():
     text = (
@@ -137,6 +140,28 @@ def test_doctor_in_words_ends_with_what_to_do(cli):
     done = cli.run("doctor", LLAMACPP_CODER_BASE="http://127.0.0.1:9")
     assert done.returncode in (3, 4)
     assert "unset LLAMACPP_*" in done.stdout
+
+
+def test_status_and_doctor_show_each_server_of_a_role_that_has_several(cli, scripted):
+    there = scripted().base_url
+    env = {"LLAMACPP_CODER_BASE": f"http://127.0.0.1:9, {there}", "LLAMACPP_API_KEY": "very-secret"}
+    for command in ("status", "doctor"):
+        shown = cli.run(command, **env).stdout
+        lines = {url: next(line for line in shown.splitlines() if f"{url} (coder)" in line) for url in (there, BAD)}
+        assert lines[there].endswith(("ok", "answers"))
+        assert lines[BAD].endswith(("refused", "does not answer"))
+    told = json.loads(cli.run("status", "--json", **env).stdout)["model_servers"]
+    assert told == [
+        {"base_url": BAD, "roles": ["coder"], "state": "refused"},
+        {"base_url": there, "roles": ["coder"], "state": "ok"},
+    ]
+
+
+def test_status_asks_no_server_where_each_role_has_one_and_tells_a_variable_it_cannot_read(cli):
+    assert json.loads(cli.run("status", "--json", LLAMACPP_CODER_BASE=BAD).stdout)["model_servers"] == []
+    done = cli.run("status", LLAMACPP_CODER_BASE=f"{BAD},two words")
+    assert done.returncode == 0
+    assert "LLAMACPP_CODER_BASE: 'two words' is not an address" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -38,16 +38,25 @@ def record(cli) -> list[dict]:
 
 def test_servers_that_are_named_and_do_not_answer_are_listed_within_5_seconds(cli):
     cli.install_stand_in()
-    bases = {"LLAMACPP_CODER_BASE": "http://127.0.0.1:9", "LLAMACPP_Q4_HOST": "127.0.0.1:7"}
+    bases = {"LLAMACPP_CODER_BASE": "http://127.0.0.1:9,127.0.0.1:5", "LLAMACPP_Q4_HOST": "127.0.0.1:7"}
     began = time.monotonic()
     done = cli.run("code", "add", "--json", **bases)
     assert done.returncode == 4
     assert json.loads(done.stdout)["error_code"] == "model_unavailable"
     assert time.monotonic() - began < 5
     assert "http://127.0.0.1:9" in done.stderr
+    assert "http://127.0.0.1:5" in done.stderr
     assert "http://127.0.0.1:7" in done.stderr
     assert "unset" in done.stderr
     assert not cli.started()
+
+
+def test_one_server_of_several_that_answers_is_enough(cli, model_server):
+    several = "http://127.0.0.1:9, " + cli.env["LLAMACPP_CODER_BASE"]
+    done = cli.run("code", "add", LLAMACPP_CODER_BASE=several)
+    assert (done.returncode, done.stdout) == (0, CODE)
+    [(pid, _, _)] = cli.started()
+    assert psutil.Process(int(pid)).environ()["LLAMACPP_CODER_BASE"] == several
 
 
 def test_the_service_is_started_once_and_stays_for_the_next_command_until_stop(cli, model_server):

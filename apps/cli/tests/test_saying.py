@@ -228,6 +228,14 @@ def test_a_command_that_needs_no_session_is_obeyed_and_not_said(cli, gateway, te
     assert "/api/query/stream" not in [request.path for request in asked.requests]
 
 
+def test_models_lists_each_server_of_a_role_that_has_several(cli, gateway):
+    servers = [{"base_url": "http://a:1", "state": "ok"}, {"base_url": "http://b:1", "state": "down"}]
+    told = [{"tier": "q4", "state": "ok", "servers": servers}, {"tier": "f16", "state": "ok", "servers": servers[:1]}]
+    gateway(answer(), documents={"/api/routing/models": {"models": told}})
+    shown = cli.run("say", "/models").stdout.splitlines()
+    assert shown == ["q4, ok", "    http://a:1: ok", "    http://b:1: down", "f16, ok"]
+
+
 @pytest.mark.parametrize("text", ["/trace", "/confirm", "/agent", "/agent once more", "/agnet on. hello", "/model"])
 def test_another_command_is_named_and_not_said(cli, gateway, text):
     asked = gateway(answer())

@@ -1,8 +1,10 @@
 """The model server both arms use: a running one that was named, or the embedded one, started here and stopped here.
 
---model, else LLAMACPP_*, else KITTY_MODEL, else the model advised for this machine (of those here, where any is)
+--model, else the first of LLAMACPP_* for the coder that answers, else KITTY_MODEL, else the model advised for this
+machine (of those here, where any is)
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -52,13 +54,13 @@ async def find_model(wanted: str | None, env: Mapping[str, str]) -> Model:
         UsageProblem: `wanted` is not understood. NoModel: it cannot be had, or its server does not answer.
     """
     if wanted is None and any_explicit(env):
-        return await _running(backends_from_env(env)["coder"].base_url, env)
+        return await _running([server.base_url for server in backends_from_env(env)["coder"]], env)
     try:
         choice = resolve(wanted or env.get("KITTY_MODEL", "").strip() or _advised(env), model_dir(env))
     except (ModelNotFound, BadSetting) as error:
         raise UsageProblem(str(error)) from error
     if choice.base_url is not None:
-        return await _running(choice.base_url, env)
+        return await _running([choice.base_url], env)
     return _installed(choice, env)
 
 
@@ -102,13 +104,16 @@ def _installed(choice: ModelChoice, env: Mapping[str, str]) -> Model:
     return Model(choice.name, path=choice.path, sha256=record.sha256 if record else None)
 
 
-async def _running(base_url: str, env: Mapping[str, str]) -> Model:
+async def _running(base_urls: Sequence[str], env: Mapping[str, str]) -> Model:
+    """The first that answers."""
     key = env.get("LLAMACPP_CODER_API_KEY") or env.get("LLAMACPP_API_KEY") or None
-    reach = await reachable(base_url, key, ASK_SEC)
-    if reach.state == "unauthorized":
+    answers = await asyncio.gather(*(reachable(base_url, key, ASK_SEC) for base_url in base_urls))
+    found = dict(zip(base_urls, answers, strict=True))
+    base_url = next((url for url, reach in found.items() if reach.answers), None)
+    if base_url is None:
+        raise NoModel(f"No model server answers: {'; '.join(reach.detail for reach in answers)}.")
+    if found[base_url].state == "unauthorized":
         raise NotConfigured(f"{base_url} wants an API key: set LLAMACPP_API_KEY.")
-    if not reach.answers:
-        raise NoModel(f"No model server answers: {reach.detail}.")
     return Model(await _name_of(base_url, key), base_url, key)
 
 

@@ -26,7 +26,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[ScriptedModel]]]:
 
 @pytest.fixture
 async def roles_for() -> AsyncIterator[Callable[..., ModelRoles]]:
-    """Roles for servers, endpoints or URLs by role; a single one is the coder."""
+    """Roles for servers, endpoints or URLs (or lists of them) by role; a single one is the coder."""
     made: list[ModelRoles] = []
 
     def build(coder: object = None, **others: object) -> ModelRoles:
@@ -34,13 +34,17 @@ async def roles_for() -> AsyncIterator[Callable[..., ModelRoles]]:
         servers = {"coder": coder, **others} if coder else others
         options.setdefault("at_start", QUICK)
         options.setdefault("mid_job", QUICK)
-        roles = ModelRoles({role: endpoint_of(server) for role, server in servers.items()}, **options)
+        roles = ModelRoles({role: endpoints_of(server) for role, server in servers.items()}, **options)
         made.append(roles)
         return roles
 
     yield build
     for roles in made:
         await roles.aclose()
+
+
+def endpoints_of(servers: object) -> Endpoint | list[Endpoint]:
+    return [endpoint_of(server) for server in servers] if isinstance(servers, list) else endpoint_of(servers)
 
 
 def endpoint_of(server: object) -> Endpoint:

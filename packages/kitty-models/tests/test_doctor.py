@@ -31,6 +31,17 @@ async def test_a_report_names_everything_and_holds_no_key(scripted, tmp_path):
     )
 
 
+async def test_every_server_of_a_role_is_looked_at(scripted, tmp_path):
+    answers = scripted({})
+    env = {"LLAMACPP_Q4_BASE": "127.0.0.1:9", "LLAMACPP_CODER_BASE": f"127.0.0.1:9, {answers.url}"}
+    report = await examine(env, tmp_path, machine=MACHINE, cache_file=tmp_path / "cache.json")
+    assert [(check.report.base_url, check.roles, check.report.reachable) for check in report.backends[:2]] == [
+        ("http://127.0.0.1:9", ("coder", "q4"), False),
+        (answers.url, ("coder",), True),
+    ]
+    assert report.default == answers.url
+
+
 def test_a_server_that_answers_is_used_before_the_embedded_model(tmp_path):
     default, _, ready = choose_default(False, (SILENT, ANSWERING), ADVICE, (), (installed(tmp_path),))
     assert (default, ready) == ("http://localhost:8083", True)

@@ -114,8 +114,33 @@ def test_health_and_models_are_told(start):
     listed = brain.get("/api/routing/models").json()
     assert [entry["tier"] for entry in listed["models"]] == ["q4", "f16", "coder"]
     assert listed["models"][0]["base_url"] == model.base_url
+    assert listed["models"][0]["servers"] == [{"base_url": model.base_url, "state": "ok"}]
+    assert listed["slots"] == 1
     assert not model.generations
     assert not gateway.requests  # its health asks for ours: asking back would never end
+
+
+def test_every_server_of_a_role_is_told_and_their_slots_add_up(refused_url):
+    with (
+        ScriptedModel("unused", slots=2).threaded() as one,
+        ScriptedModel("unused", slots=4).threaded() as two,
+        ScriptedGateway() as gateway,
+        running_brain(
+            refused_url,
+            gateway.base_url,
+            env={"LLAMACPP_CODER_BASE": f"{refused_url},{one.base_url},{two.base_url}"},
+        ) as brain,
+    ):
+        listed = brain.get("/api/routing/models").json()
+        assert brain.get("/healthz").json()["llm_servers"] == {"q4": "down", "f16": "down", "coder": "ok"}
+    told = {entry["tier"]: entry for entry in listed["models"]}
+    assert (told["coder"]["state"], told["q4"]["state"]) == ("ok", "down")
+    assert [(server["base_url"], server["state"]) for server in told["coder"]["servers"]] == [
+        (refused_url, "down"),
+        (one.base_url, "ok"),
+        (two.base_url, "ok"),
+    ]
+    assert listed["slots"] == 6
 
 
 @pytest.mark.parametrize("path", ["/api/query", "/api/query/stream"])

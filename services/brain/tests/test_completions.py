@@ -221,6 +221,34 @@ def test_a_server_that_was_given_up_in_a_conversation_stays_so_in_it_alone(refus
             assert complete(brain).json()["result"]["output"] == "from q4"
 
 
+def test_the_calls_of_one_conversation_stay_with_one_server_of_several(refused_url):
+    with (
+        ScriptedModel("one").threaded() as one,
+        ScriptedModel("two").threaded() as two,
+        ScriptedGateway() as gateway,
+        running_brain(
+            refused_url, gateway.base_url, env={"LLAMACPP_Q4_BASE": f"{one.base_url},{two.base_url}"}
+        ) as brain,
+    ):
+
+        def answered(conversation):
+            answer = complete(brain, conversationId=conversation).json()
+            assert answer["routing"]["tier"] == "q4"
+            return answer["result"]["output"]
+
+        assert [answered(conversation) for conversation in ("a", "b", "a", "b", "b", "a")] == [
+            *("one", "two", "one", "two", "two", "one")
+        ]
+
+
+def test_roles_that_share_a_server_have_no_second_opinion():
+    def servers(q4, f16):
+        return ModelServers({"LLAMACPP_Q4_BASE": q4, "LLAMACPP_F16_BASE": f16})
+
+    assert servers("a:1,b:1", "c:1,d:1").has_second_opinion(None)
+    assert not servers("a:1,b:1", "c:1,b:1").has_second_opinion(None)
+
+
 async def test_what_is_known_of_a_job_is_forgotten_after_a_while_and_beyond_a_number():
     now = 0.0
     async with ScriptedModel("yes") as model:

@@ -246,6 +246,30 @@ async def test_health_is_what_the_brain_lists_and_never_more_than_a_moment():
         await route.aclose()
 
 
+@pytest.mark.parametrize(
+    ("listed", "slots"),
+    [({"models": [], "slots": 6}, 6), ({"models": []}, 1), ({"slots": None}, 1), ({"slots": 0}, 1), (["what"], 1)],
+)
+async def test_the_slots_are_those_that_the_brain_tells_and_it_is_not_asked_again_soon(listed, slots):
+    async with ScriptedBrain(listed=listed) as brain:
+        route = BrainRoute(brain.base_url, "t0ken")
+        assert await route.slots() == slots
+    assert await route.slots() == slots
+    await route.aclose()
+
+
+async def test_a_silent_brain_has_one_slot_and_that_is_known_within_a_second(nobody):
+    async with ScriptedBrain(listed=SILENCE) as brain:
+        route = BrainRoute(brain.base_url, "t0ken")
+        began = time.monotonic()
+        assert await route.slots() == 1
+        assert time.monotonic() - began < 1
+        await route.aclose()
+    gone = BrainRoute(nobody, "t0ken")
+    assert await gone.slots() == 1
+    await gone.aclose()
+
+
 @pytest.mark.parametrize("model", ["http://127.0.0.1:8083", "/models/some.gguf"])
 def test_a_job_may_name_an_alias_but_no_address(model):
     with pytest.raises(UnknownModel, match="alias"):

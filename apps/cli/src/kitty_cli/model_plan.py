@@ -14,7 +14,7 @@ from kitty_cli.command_name import command_name
 from kitty_cli.errors import NoModel, NotConfigured
 from kitty_models.catalogue import SERVER_ALIASES, ModelSpec, find
 from kitty_models.choice import ModelChoice, resolve
-from kitty_models.discover import any_explicit, backends_from_env
+from kitty_models.discover import any_explicit, distinct_servers
 from kitty_models.errors import ModelNotFound, PullFailed
 from kitty_models.store import is_intact, list_models, model_dir
 
@@ -119,7 +119,7 @@ def _plan_for_alias(model: str | None, choice: ModelChoice | None, env: Mapping[
 def _plan_for_servers(model: str | None, env: Mapping[str, str]) -> ModelPlan:
     from kitty_cli.reaching import ask_servers
 
-    servers = {server.base_url: server.api_key for server in backends_from_env(env).values() if server.explicit}
+    servers = {server.base_url: server.api_key for server in distinct_servers(env) if server.explicit}
     answers = ask_servers(servers)
     if not any(reach.answers for reach in answers.values()):
         tried = "".join(f"\n  {url}: {reach.detail or reach.state}" for url, reach in answers.items())
@@ -133,7 +133,7 @@ def _plan_for_servers(model: str | None, env: Mapping[str, str]) -> ModelPlan:
 def _servers_answer(env: Mapping[str, str]) -> bool:
     from kitty_cli.reaching import ask_servers
 
-    servers = {server.base_url: server.api_key for server in backends_from_env(env).values()}
+    servers = {server.base_url: server.api_key for server in distinct_servers(env)}
     return any(reach.answers for reach in ask_servers(servers).values())
 
 

@@ -4,8 +4,11 @@ import asyncio
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
+from kitty_models.discover import backends_from_env, distinct_servers
+from kitty_models.errors import BadSetting
 from kitty_models.reach import Reach, reachable
 
 WITHIN_SEC = 1.2
@@ -19,6 +22,24 @@ def ask_servers(servers: Mapping[str, str | None]) -> dict[str, Reach]:
     answers = dict(zip(known, asyncio.run(_ask(known, servers)), strict=True))
     lost = Reach("refused", f"its name is not known within {NAME_WITHIN_SEC:g} s")
     return {url: answers.get(url, lost) for url in servers}
+
+
+def describe_servers(env: Mapping[str, str]) -> list[dict[str, Any]]:
+    """For `status`: how each server that `env` names answers, where a role has several; else nothing.
+
+    A variable that cannot be read is told in the place of them.
+    """
+    try:
+        if all(len(servers) == 1 for servers in backends_from_env(env).values()):
+            return []
+    except BadSetting as error:
+        return [{"error": str(error)}]
+    named = {server: roles for server, roles in distinct_servers(env).items() if server.explicit}
+    answers = ask_servers({server.base_url: server.api_key for server in named})
+    return [
+        {"base_url": server.base_url, "roles": list(roles), "state": answers[server.base_url].state}
+        for server, roles in named.items()
+    ]
 
 
 async def _ask(urls: Sequence[str], keys: Mapping[str, str | None]) -> list[Reach]:

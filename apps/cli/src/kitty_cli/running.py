@@ -7,6 +7,7 @@ from kitty_cli.client import ask_health
 from kitty_cli.command_name import command_name
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.locate import named_service
+from kitty_cli.reaching import describe_servers
 from kitty_cli.render import write_json
 from kitty_cli.resident import living_residents, port_wanted, stop_residents
 from kitty_cli.stack import describe_stack, stack_lines
@@ -36,11 +37,11 @@ def describe_services(stack: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 def show_status(as_json: bool) -> ExitCode:
     stack = describe_stack()
-    services = describe_services(stack)
+    services, servers = describe_services(stack), describe_servers(environment())
     if as_json:
-        write_json({"stack": stack, "services": services})
+        write_json({"stack": stack, "services": services, "model_servers": servers})
         return ExitCode.VERIFIED
-    for line in [*(stack_lines(stack) if stack else ()), *map(service_line, services)]:
+    for line in [*(stack_lines(stack) if stack else ()), *map(service_line, services), *map(_server_line, servers)]:
         print(visible(line))
     if not services and not stack:
         print(f"Nothing is running. `{command_name()} code` starts what it needs.")
@@ -59,6 +60,12 @@ def service_line(service: dict[str, Any]) -> str:
         state += f", models: {models}" if models else ""
     origin = f"started {service['started']} by {command_name()}, pid {service['pid']}" if service["pid"] else "not ours"
     return f"{service['base_url']}: {state} ({origin})"
+
+
+def _server_line(server: dict[str, Any]) -> str:
+    if "error" in server:
+        return f"model servers: {server['error']}"
+    return f"model server {server['base_url']} ({', '.join(server['roles'])}): {server['state']}"
 
 
 def stop_all() -> ExitCode:

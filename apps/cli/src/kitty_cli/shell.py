@@ -129,7 +129,10 @@ class Shell:
 
     def _show_models(self) -> None:
         for model in listed(call(self._service, "GET", "/api/routing/models"), "models"):
+            servers = model.pop("servers", None) or []
             self._say(visible(", ".join(str(value) for value in model.values() if value is not None)))
+            for server in servers if len(servers) > 1 else []:
+                self._say(visible(f"    {server['base_url']}: {server['state']}"))
 
     def _show_tools(self) -> None:
         for tool in listed(call(self._service, "GET", "/api/tools"), "tools"):

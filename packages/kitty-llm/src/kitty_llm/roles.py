@@ -1,38 +1,45 @@
-"""Which server answers for which role: in order, remembered for one job, tried anew by the next."""
+"""Which server answers for which role: in order, remembered for one job, tried anew by the next.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+role ─> its servers ─┬─ those that are well: the least loaded, shortly ──────────────────┐
+        ↑            └─ none is: the others once, and one of them as long as it is due ──┤
+        └─ the next role's <── all failed ──────────────────────────────────────────────┘
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import cast
 
 from langchain_core.messages import AIMessageChunk
 
+from kitty_llm.answer import Listener, OnDelta, OnProgress, completion_of
 from kitty_llm.backend import UNAUTHORIZED, open_client
 from kitty_llm.chat_model import LlamaChatModel
-from kitty_llm.completion import Completion, Token, Usage
-from kitty_llm.echo import Replay
+from kitty_llm.completion import Completion
 from kitty_llm.endpoint import AT_JOB_START, FALL_BACK, MID_JOB, Endpoint, Patience, Role
 from kitty_llm.errors import LLMError, ModelUnavailable, ServerLost, Stalled
-from kitty_llm.health import Health, probe_all
+from kitty_llm.groups import Group, each_address_once, for_model, groups_of, in_order
+from kitty_llm.health import Health, best_of, probe_all
 from kitty_llm.messages import messages_of
 from kitty_llm.prompt import Prompt, Sampling
+from kitty_llm.servers import Servers
 
 Resolve = Callable[[Role, str | None], Awaitable[Sequence[Endpoint]]]
 """The servers to try for a role, in order; `model` is what the job asked for. May start a server: it is asked
 before every call and answers quickly when the server is up."""
 
-OnDelta = Callable[[str], None]
-OnProgress = Callable[[int, int], None]
-
 _ATTEMPTS = 3
 """How often one server may be lost in the middle of the same answer."""
+_SLOTS_SEC = 0.6
+"""How long the servers may be looked at for `ModelRoles.slots`."""
 
 
 class ModelRoles:
     """Built once per service.
 
     Args:
-        endpoints: one per role (missing roles fall back), or a function that finds them, see `Resolve`.
+        endpoints: one or several per role (missing roles fall back), or a function that finds them, see `Resolve`.
+            The servers of one role serve the same model: a job goes to the least loaded, and stays there.
         at_start: for a server that has not answered in this job yet.
         mid_job: for one that has.
         fallback_n_ctx: the window of a server that cannot be asked (`LLAMACPP_N_CTX`).
@@ -42,7 +49,7 @@ class ModelRoles:
 
     def __init__(
         self,
-        endpoints: Mapping[Role, Endpoint] | Resolve,
+        endpoints: Mapping[Role, Endpoint | Sequence[Endpoint]] | Resolve,
         *,
         at_start: Patience = AT_JOB_START,
         mid_job: Patience = MID_JOB,
@@ -52,14 +59,18 @@ class ModelRoles:
     ) -> None:
         self.at_start = at_start
         self.mid_job = mid_job
+        self.brief = replace(at_start, loading_sec=at_start.lost_sec)
+        """For one beside which another is well."""
+        self.once = replace(at_start, lost_sec=0.0, loading_sec=0.0)
+        """For one that seems to be down, while another is waited for."""
         self.hint = hint
-        self._resolve = endpoints if callable(endpoints) else _resolver(endpoints)
-        self._known: dict[Role, Endpoint | None] = dict.fromkeys(FALL_BACK)
-        if not callable(endpoints):
-            self._known.update({role: _for_role(endpoints, role)[0] for role in FALL_BACK if endpoints})
+        self._resolve = endpoints if callable(endpoints) else None
+        self._groups = {} if callable(endpoints) else groups_of(endpoints)
+        self._known: dict[Role, Group] = {role: next(iter(in_order(self._groups, role)), ()) for role in FALL_BACK}
         self._fallback_n_ctx = fallback_n_ctx
         self._unauthorized_message = unauthorized_message
         self._http = open_client()
+        self.servers = Servers(self._http)
         self._models: dict[Endpoint, LlamaChatModel] = {}
 
     def start_job(self, model: str | None = None) -> "JobModels":
@@ -67,23 +78,37 @@ class ModelRoles:
         return JobModels(self, model)
 
     async def health(self) -> dict[Role, Health]:
-        """Within half a second; starts and generates nothing."""
-        known = {role: endpoint for role, endpoint in self._known.items() if endpoint is not None}
-        found = await probe_all(self._http, known)
-        return {role: found.get(role, "not_started") for role in self._known}
+        """The best state of each role's servers, within half a second; starts and generates nothing."""
+        return {role: best_of(states.values()) for role, states in (await self.health_by_server()).items()}
+
+    async def health_by_server(self) -> dict[Role, dict[str, Health]]:
+        """The same for each server, by `Endpoint.base_url` in the order of the role."""
+        found = await probe_all(self._http, [endpoint for group in self._known.values() for endpoint in group])
+        return {role: {end.base_url: found[end.root] for end in group} for role, group in self._known.items()}
+
+    async def slots(self) -> int:
+        """How many calls the servers of the first role (coder, f16, q4) that has any which is well can work on at once.
+
+        1 at least. Within a second, and what is known for some seconds is not asked again; never raises.
+        """
+        groups = [self._known[role] for role in FALL_BACK["coder"]]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SLOTS_SEC):
+                await self.servers.look(endpoint for group in groups for endpoint in group)
+        return next(filter(None, map(self.servers.slots, groups)), 1)
 
     async def aclose(self) -> None:
         """Closes the connections; calls under way fail."""
         await self._http.aclose()
 
-    async def candidates(self, role: Role, model: str | None) -> list[Endpoint]:
-        """In the order to try, each address once."""
-        unique: dict[str, Endpoint] = {}
-        for endpoint in await self._resolve(role, model):
-            unique.setdefault(endpoint.root, endpoint)
-        if unique and model is None:
-            self._known[role] = next(iter(unique.values()))
-        return list(unique.values())
+    async def candidates(self, role: Role, model: str | None) -> list[Group]:
+        """In the order to try, each address once. Any server of a group does; the next group is another role's."""
+        if self._resolve is None:
+            return each_address_once(for_model(in_order(self._groups, role), model))
+        found = each_address_once((endpoint,) for endpoint in await self._resolve(role, model))
+        if found and model is None:
+            self._known[role] = found[0]
+        return found
 
     def model(self, endpoint: Endpoint) -> LlamaChatModel:
         """The chat model of an endpoint; all jobs share what it has learnt about its server."""
@@ -98,13 +123,14 @@ class ModelRoles:
 
 
 class JobModels:
-    """One job's view: a server that was given up stays so until the job ends."""
+    """One job's view: a server that was given up stays so until the job ends, or until no other is left."""
 
     def __init__(self, roles: ModelRoles, model: str | None) -> None:
         self._roles = roles
         self._wanted = model
         self._answered: set[str] = set()
         self._given_up: set[str] = set()
+        self._last_used: dict[str, int] = {}
         self._models_used: dict[str, None] = {}
 
     @property
@@ -131,126 +157,97 @@ class JobModels:
             ModelUnavailable: no server for this role or the roles after it; names every URL tried.
             LLMError: see `kitty_llm.errors`.
         """
-        answer = _Listener(on_delta, on_progress)
-        failures: list[ModelUnavailable | Stalled] = []
-        candidates = await self._roles.candidates(role, self._wanted)
-        for endpoint in self._still_trusted(candidates):
-            try:
-                completion = await self._complete_on(endpoint, prompt, sampling or Sampling(), answer)
-            except (ModelUnavailable, Stalled) as failure:
-                self._given_up.add(endpoint.root)
-                failures.append(failure)
-            else:
-                self._models_used.setdefault(completion.model)
-                return completion
-        raise self._nobody(candidates, failures)
+        answer = Listener(on_delta, on_progress)
+        failures: dict[str, ModelUnavailable | Stalled] = {}
+        groups = await self._roles.candidates(role, self._wanted)
+        for group in self._still_trusted(groups):
+            async with aclosing(self._turns(group, failures)) as turns:
+                async for endpoint, patience in turns:
+                    try:
+                        return await self._complete_on(endpoint, prompt, sampling or Sampling(), patience, answer)
+                    except (ModelUnavailable, Stalled) as failure:
+                        self._given_up.add(endpoint.root)
+                        self._roles.servers.failed(endpoint)
+                        failures[endpoint.root] = failure
+        raise self._nobody(groups, list(failures.values()))
 
-    def _still_trusted(self, candidates: list[Endpoint]) -> list[Endpoint]:
-        """Those not given up; all of them again when none is left."""
-        return [endpoint for endpoint in candidates if endpoint.root not in self._given_up] or candidates
+    def _still_trusted(self, groups: list[Group]) -> list[Group]:
+        """Those of which one was not given up; all of them again when none is left."""
+        return [group for group in groups if any(end.root not in self._given_up for end in group)] or groups
+
+    async def _turns(
+        self, group: Group, failures: Mapping[str, LLMError]
+    ) -> AsyncGenerator[tuple[Endpoint, Patience | None], None]:
+        """Whom of a role to ask; the next one is for when the one before has failed. None: as patiently as is due.
+
+        None is waited for while another is well, for that does as well. Then at most one is.
+        """
+        if len(group) == 1:
+            yield group[0], None
+            return
+        servers, left = self._roles.servers, list(group)
+        await servers.look(group)
+        while well := servers.well(left):
+            endpoint = servers.least_loaded(well, self._last_used)
+            left.remove(endpoint)
+            yield endpoint, self._roles.brief
+        if len(left) < len(group):
+            await servers.look(group, anew=True)
+        awaited = self._worth_waiting_for(group, left, failures)
+        for endpoint in left:
+            if endpoint is not awaited:
+                yield endpoint, self._roles.once
+        if awaited is not None:
+            yield awaited, None
+
+    def _worth_waiting_for(
+        self, group: Group, left: list[Endpoint], failures: Mapping[str, LLMError]
+    ) -> Endpoint | None:
+        """One that loads or is busy, else the one that this job lost, else one of those `left`."""
+        hopeless = {root for root, failure in failures.items() if isinstance(failure, ServerLost | Stalled)}
+        others = [endpoint for endpoint in group if endpoint.root not in hopeless]
+        there = [endpoint for endpoint in others if self._roles.servers.state(endpoint) in ("ok", "loading")]
+        lost = [endpoint for endpoint in others if endpoint.root in self._answered]
+        return max(there or lost or left, key=lambda end: self._last_used.get(end.root, 0), default=None)
 
     async def _complete_on(
-        self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, answer: "_Listener"
+        self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, patience: Patience | None, answer: Listener
     ) -> Completion:
-        attempt = 1
-        while True:
-            known = endpoint.root in self._answered
-            patience = self._roles.mid_job if known else self._roles.at_start
-            try:
-                completion = await self._stream(endpoint, prompt, sampling, patience, answer)
-            except ServerLost:
-                self._answered.add(endpoint.root)
-                if attempt == _ATTEMPTS:
-                    raise
-                attempt += 1
-            else:
-                self._answered.add(endpoint.root)
-                return completion
+        self._last_used[endpoint.root] = 1 + max(self._last_used.values(), default=0)
+        with self._roles.servers.at_work(endpoint, self):
+            for _ in range(_ATTEMPTS - 1):
+                with suppress(ServerLost):
+                    return await self._stream(endpoint, prompt, sampling, patience, answer)
+            return await self._stream(endpoint, prompt, sampling, patience, answer)
 
     async def _stream(
-        self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, patience: Patience, answer: "_Listener"
+        self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, patience: Patience | None, answer: Listener
     ) -> Completion:
         answer.restart()
         last = AIMessageChunk(content="")
-        chunks = self._roles.model(endpoint).astream(messages_of(prompt), sampling=sampling, patience=patience)
-        async with aclosing(chunks):  # type: ignore[type-var]  # an async generator, typed as an iterator
-            async for chunk in chunks:
-                answer.hear(chunk)
-                last = chunk if chunk.usage_metadata else last
-        return replace(_completion(answer.text, last, endpoint), tokens=tuple(answer.tokens))
+        due = self._roles.mid_job if endpoint.root in self._answered else self._roles.at_start
+        chunks = self._roles.model(endpoint).astream(messages_of(prompt), sampling=sampling, patience=patience or due)
+        try:
+            async with aclosing(chunks):  # type: ignore[type-var]  # an async generator, typed as an iterator
+                async for chunk in chunks:
+                    answer.hear(chunk)
+                    last = chunk if chunk.usage_metadata else last
+        except ServerLost:
+            self._answered.add(endpoint.root)
+            raise
+        return self._noted(completion_of(answer, last, endpoint))
 
-    def _nobody(self, candidates: list[Endpoint], failures: Sequence[ModelUnavailable | Stalled]) -> LLMError:
+    def _noted(self, completion: Completion) -> Completion:
+        root = completion.endpoint.root
+        self._roles.servers.answered(completion.endpoint)
+        self._answered.add(root)
+        self._given_up.discard(root)
+        self._models_used.setdefault(completion.model)
+        return completion
+
+    def _nobody(self, groups: list[Group], failures: Sequence[ModelUnavailable | Stalled]) -> LLMError:
         if failures and all(isinstance(failure, Stalled) for failure in failures):
             return failures[-1]
         reasons = " ".join(dict.fromkeys(getattr(failure, "hint", "") or str(failure) for failure in failures))
-        urls = [endpoint.base_url for endpoint in candidates]
+        urls = [endpoint.base_url for group in groups for endpoint in group]
         return ModelUnavailable(urls, f"{reasons} {self._roles.hint}".strip())
-
-
-class _Listener:
-    """Collects one answer's text and tells the caller about it."""
-
-    def __init__(self, on_delta: OnDelta | None, on_progress: OnProgress | None) -> None:
-        self._on_delta = on_delta
-        self._on_progress = on_progress
-        self._replay = Replay()
-        self.text = ""
-        self.tokens: list[Token] = []
-
-    def restart(self) -> None:
-        self.text = ""
-        self.tokens.clear()
-        self._replay.restart()
-
-    def hear(self, chunk: AIMessageChunk) -> None:
-        progress = chunk.response_metadata.get("prompt_progress")
-        if progress and self._on_progress:
-            self._on_progress(progress.get("processed", 0), progress.get("total", 0))
-        self.tokens += chunk.response_metadata.get("tokens", ())
-        piece = cast(str, chunk.content)
-        self.text += piece
-        fresh = self._replay.feed(piece) if piece else ""
-        if fresh and self._on_delta:
-            self._on_delta(fresh)
-
-
-def _completion(text: str, last: AIMessageChunk, endpoint: Endpoint) -> Completion:
-    about, counts = last.response_metadata, last.usage_metadata
-    usage = Usage(calls=1, seconds=about["seconds"])
-    if counts is not None:
-        cached = counts["input_token_details"]["cache_read"]
-        usage = replace(
-            usage,
-            prefill_tokens=counts["input_tokens"] - cached,
-            cached_tokens=cached,
-            completion_tokens=counts["output_tokens"],
-        )
-    return Completion(
-        text=text,
-        finish_reason=about["finish_reason"],
-        usage=usage,
-        model=about["model"],
-        endpoint=endpoint,
-        timings=about["timings"],
-        prefilled=about["prefilled"],
-    )
-
-
-def _for_role(endpoints: Mapping[Role, Endpoint], role: Role) -> list[Endpoint]:
-    return [endpoints[name] for name in FALL_BACK[role] if name in endpoints]
-
-
-def _resolver(endpoints: Mapping[Role, Endpoint]) -> Resolve:
-    async def resolve(role: Role, model: str | None) -> list[Endpoint]:
-        order = _for_role(endpoints, role)
-        if model is None or not order:
-            return order
-        if "://" in model:
-            same = [endpoint for endpoint in order if endpoint.root == Endpoint(model).root]
-            return same or [Endpoint(model, alias=order[0].alias)]
-        named = [endpoint for endpoint in order if endpoint.alias == model]
-        if named:
-            return named + [endpoint for endpoint in order if endpoint.alias != model]
-        return [replace(endpoint, alias=model) for endpoint in order]
-
-    return resolve

@@ -94,6 +94,8 @@ class ScriptedModel:
     script: Script = ""
     model: str = "scripted"
     n_ctx: int = 8192
+    slots: int = 1
+    """As it says; it works on whatever comes."""
     openai: bool = True
     completion: bool = True
     props: bool = True
@@ -287,7 +289,7 @@ class _Answer:
             case "/v1/models":
                 return {"object": "list", "data": [{"id": server.model, "object": "model"}]}
             case "/props":
-                return {"default_generation_settings": {"n_ctx": server.n_ctx}, "total_slots": 1}
+                return {"default_generation_settings": {"n_ctx": server.n_ctx}, "total_slots": server.slots}
             case "/slots":
                 return [{"id": 0, "is_processing": server.streams_open > server.hanging}]
             case "/tokenize":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kitty_models.catalogue import CATALOGUE
-from kitty_models.discover import ROLES, Endpoint, Role, any_explicit, backends_from_env
+from kitty_models.discover import Endpoint, Role, any_explicit, distinct_servers
 from kitty_models.machine import Advice, Machine, choose
 from kitty_models.probe import BackendReport, probe
 from kitty_models.serve import Problem, check_engine
@@ -74,7 +74,7 @@ async def examine(
     chosen_env = os.environ if env is None else env
     folder = directory or model_dir(chosen_env)
     here = machine or Machine.inspect()
-    backends = await _check_backends(backends_from_env(chosen_env), refresh, cache_file)
+    backends = await _check_backends(distinct_servers(chosen_env), refresh, cache_file)
     problems, models, advice = tuple(check_engine()), tuple(list_models(folder)), choose(here)
     default, reason, ready = choose_default(any_explicit(chosen_env), backends, advice, problems, models)
     return DoctorReport(here, advice, problems, folder, models, backends, default, reason, ready)
@@ -105,12 +105,9 @@ def choose_default(
 
 
 async def _check_backends(
-    endpoints: Mapping[Role, Endpoint], refresh: bool, cache_file: Path | None
+    roles: Mapping[Endpoint, tuple[Role, ...]], refresh: bool, cache_file: Path | None
 ) -> tuple[BackendCheck, ...]:
-    """One check for each distinct server, those of the environment first, then in the order coder, F16, Q4."""
-    roles: dict[Endpoint, tuple[Role, ...]] = {}
-    for role in reversed(ROLES):
-        roles[endpoints[role]] = (*roles.get(endpoints[role], ()), role)
+    """One check for each server, those of the environment first, then in the order coder, F16, Q4."""
     reports = await asyncio.gather(
         *(probe(server.base_url, server.api_key, refresh=refresh, cache_file=cache_file) for server in roles)
     )

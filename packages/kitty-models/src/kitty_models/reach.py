@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kitty_models.discover import any_explicit, backends_from_env
+from kitty_models.discover import any_explicit, distinct_servers
 
 State = Literal["ok", "loading", "refused", "unauthorized", "error"]
 
@@ -81,6 +81,6 @@ async def embedded_wanted(env: Mapping[str, str], timeout_sec: float = REACH_TIM
     """Whether to use the embedded model: the environment names no server, and none answers on the default ports."""
     if any_explicit(env):
         return False
-    bases = {endpoint.base_url: endpoint.api_key for endpoint in backends_from_env(env).values()}
+    bases = {endpoint.base_url: endpoint.api_key for endpoint in distinct_servers(env)}
     reaches = await asyncio.gather(*(reachable(base, key, timeout_sec) for base, key in bases.items()))
     return not any(reach.answers for reach in reaches)

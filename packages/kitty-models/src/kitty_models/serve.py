@@ -123,7 +123,8 @@ class EmbeddedServer:
         self._model_path = model_path
         self._threads = threads
         self._n_ctx = n_ctx
-        self._n_parallel = n_parallel
+        self.n_parallel = n_parallel
+        """How many requests it works on at once."""
         self._port = port
         self._cache_ram_mib = cache_ram_mib
         self._command = tuple(command)
@@ -207,7 +208,7 @@ class EmbeddedServer:
             api_key=self.api_key,
             threads=self._threads or choose(Machine.inspect()).threads,
             n_ctx=self._n_ctx,
-            n_parallel=self._n_parallel,
+            n_parallel=self.n_parallel,
             port=self._port,
             cache_ram_mib=self._cache_ram_mib,
             owner_pid=os.getpid(),

@@ -14,7 +14,7 @@ from brain.directives import Directive, read_directive
 from brain.door import Caller, Door
 from brain.errors import OtherUser
 from brain.history import Exchange
-from brain.models import ModelServers
+from brain.models import ALIASES, ModelServers
 from brain.queries import Asked, Queries
 from brain.question import Question, ToolMode
 from brain.shapes import Health, ModelList, QueryResponse
@@ -22,6 +22,7 @@ from kitty_core.leaving import error_event, events_of, gone_from, unless_gone
 from kitty_core.problems import WITH_A_BODY, documented
 from kitty_core.wire import JsonResponse
 from kitty_llm import Role
+from kitty_llm.health import best_of
 
 MOST_TEXT = 200_000
 PLAIN_MODEL = r"^[A-Za-z0-9_.:-]{1,100}$"
@@ -160,8 +161,11 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
 
     @router.get("/api/routing/models", responses={200: {"model": ModelList}, **documented()}, response_class=Response)
     async def routing_models() -> Response:
-        """The roles, their servers, and what each is asked for."""
-        states = await models.health()
+        """The roles, their servers, what each is asked for, and how many calls can be worked on at once.
+
+        `state` is the best of a role's `servers`, `base_url` the first.
+        """
+        found, slots = await asyncio.gather(models.health_by_server(), models.slots())
         used = {
             "q4": "routing, tools, answers",
             "f16": "where q4 is unsure or chooses badly",
@@ -170,14 +174,15 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
         listed = [
             {
                 "tier": role,
-                "alias": endpoint.alias,
-                "base_url": endpoint.base_url,
-                "state": states[role],
+                "alias": alias,
+                "base_url": next(iter(found[role])),
+                "state": best_of(found[role].values()),
                 "used_for": used[role],
+                "servers": [{"base_url": base_url, "state": state} for base_url, state in found[role].items()],
             }
-            for role, endpoint in models.endpoints.items()
+            for role, alias in ALIASES.items()
         ]
-        return JsonResponse({"models": listed, "default": "q4"})
+        return JsonResponse({"models": listed, "default": "q4", "slots": slots})
 
     @router.get("/healthz", responses={200: {"model": Health}}, response_class=Response)
     async def healthz() -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kitty_llm import Endpoint, JobModels, ModelRoles, Role
+from kitty_llm import Endpoint, Health, JobModels, ModelRoles, Role
 from kitty_models.discover import backends_from_env
 
 ALIASES: Mapping[Role, str] = {"q4": "kitty-q4", "f16": "kitty-f16", "coder": "kitty-coder"}
@@ -18,16 +18,19 @@ class ModelServers:
         Raises:
             BadSetting: an address is not one.
         """
-        self.endpoints: dict[Role, Endpoint] = {
-            role: Endpoint(
-                found.base_url,
-                found.api_key,
-                alias=ALIASES[role],
-                key_variable=f"LLAMACPP_{role.upper()}_API_KEY or LLAMACPP_API_KEY",
+        self._endpoints: dict[Role, tuple[Endpoint, ...]] = {
+            role: tuple(
+                Endpoint(
+                    found.base_url,
+                    found.api_key,
+                    alias=ALIASES[role],
+                    key_variable=f"LLAMACPP_{role.upper()}_API_KEY or LLAMACPP_API_KEY",
+                )
+                for found in servers
             )
-            for role, found in backends_from_env(env).items()
+            for role, servers in backends_from_env(env).items()
         }
-        self.roles = ModelRoles(self.endpoints, hint=NOBODY_HINT, fallback_n_ctx=fallback_n_ctx)
+        self.roles = ModelRoles(self._endpoints, hint=NOBODY_HINT, fallback_n_ctx=fallback_n_ctx)
 
     def start(self, model: str | None) -> JobModels:
         """The models for one message."""
@@ -35,22 +38,33 @@ class ModelServers:
 
     def tier_of(self, asked: Role, answered: Endpoint) -> Role:
         """The role whose server answered; of several roles on one server the one of that alias, else the one asked."""
-        there = [role for role, own in self.endpoints.items() if own.root == answered.root]
-        named = [role for role in there if self.endpoints[role].alias == answered.alias]
+        there = [role for role in self._endpoints if answered.root in self._roots(role)]
+        named = [role for role in there if ALIASES[role] == answered.alias]
         return asked if asked in there and not named else next(iter(named or there), asked)
 
     def has_second_opinion(self, model: str | None) -> bool:
         """Whether F16 is another server than Q4, and the alias asked for does not send both to the same one."""
-        return self.are_apart("q4", "f16") and model not in {own.alias for own in self.endpoints.values()}
+        return self.are_apart("q4", "f16") and model not in ALIASES.values()
 
     def are_apart(self, one: Role, other: Role) -> bool:
-        """Whether two roles are two servers, so that the other one's opinion is another one."""
-        return self.endpoints[one].root != self.endpoints[other].root
+        """Whether two roles share no server, so that the other one's opinion is another one."""
+        return not self._roots(one) & self._roots(other)
 
     async def health(self) -> dict[str, str]:
-        """State per role, within half a second; nothing is generated."""
+        """The best state of each role's servers, within half a second; nothing is generated."""
         return {role: str(state) for role, state in (await self.roles.health()).items()}
+
+    async def health_by_server(self) -> dict[Role, dict[str, Health]]:
+        """The state of each server by its address, in the order of each role; within half a second."""
+        return await self.roles.health_by_server()
+
+    async def slots(self) -> int:
+        """How many calls the servers of the preferred role can work on at once; within a second, never raises."""
+        return await self.roles.slots()
 
     async def stop(self) -> None:
         """Close the connections."""
         await self.roles.aclose()
+
+    def _roots(self, role: Role) -> set[str]:
+        return {endpoint.root for endpoint in self._endpoints[role]}

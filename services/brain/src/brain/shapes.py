@@ -67,6 +67,7 @@ class ModelList(BaseModel):
 
     models: list[dict[str, Any]]
     default: str
+    slots: int
 
 
 class Health(BaseModel):

@@ -21,6 +21,7 @@ from kitty_core.service_token import service_token
 from kitty_llm import Endpoint, ModelRoles, ModelUnavailable, Role
 from kitty_models.catalogue import CATALOGUE
 from kitty_models.choice import resolve
+from kitty_models.discover import Endpoint as Server
 from kitty_models.discover import any_explicit, backends_from_env, base_url
 from kitty_models.errors import ModelsError
 from kitty_models.machine import Machine, choose
@@ -45,6 +46,10 @@ class Models(Protocol):
 
     async def health(self) -> Mapping[Role, str]:
         """State by role; soon, and nothing is generated."""
+        ...
+
+    async def slots(self) -> int:
+        """How many calls can be worked on at once, 1 at least; within a second, and never raises."""
         ...
 
     async def aclose(self) -> None:
@@ -96,15 +101,7 @@ class Backends:
             self._roles = ModelRoles(self.embedded.endpoints, hint="", fallback_n_ctx=self._fallback_n_ctx)
             return
         found = backends_from_env(self._env)
-        endpoints: dict[Role, Endpoint] = {
-            role: Endpoint(
-                backend.base_url,
-                backend.api_key,
-                alias=ALIASES[role],
-                key_variable=f"LLAMACPP_{role.upper()}_API_KEY or LLAMACPP_API_KEY",
-            )
-            for role, backend in found.items()
-        }
+        endpoints = {role: [_endpoint(role, server) for server in servers] for role, servers in found.items()}
         self._roles = ModelRoles(endpoints, hint=NOBODY_HINT, fallback_n_ctx=self._fallback_n_ctx)
 
     async def stop(self) -> None:
@@ -133,6 +130,13 @@ class Backends:
             state = self.embedded.state()
             return dict.fromkeys(ALIASES, state)
         return {role: str(state) for role, state in (await self.roles.health()).items()}
+
+    async def slots(self) -> int:
+        """How many calls the models can work on at once: all servers of the preferred role that are well together.
+
+        1 at least. Within a second, and what is known for some seconds is not asked again; never raises.
+        """
+        return await self.roles.slots() if self.embedded is None else self.embedded.slots
 
 
 class EmbeddedModels:
@@ -180,6 +184,12 @@ class EmbeddedModels:
         path = self._path(name)
         record = read_record(path)
         return [Endpoint(server.base_url, server.api_key, server.alias, model_sha256=record.sha256 if record else None)]
+
+    @property
+    def slots(self) -> int:
+        """How many calls the default model's server works on at once."""
+        server = self._servers.get(self._default)
+        return server.n_parallel if server is not None else 1
 
     def state(self) -> str:
         """ok, loading, or not_installed: of the default model."""
@@ -231,6 +241,11 @@ class EmbeddedModels:
         self._servers[name] = server
         log.info("embedded_model_ready", model=name, threads=advice.threads, n_ctx=advice.n_ctx)
         return server
+
+
+def _endpoint(role: Role, server: Server) -> Endpoint:
+    variable = f"LLAMACPP_{role.upper()}_API_KEY or LLAMACPP_API_KEY"
+    return Endpoint(server.base_url, server.api_key, alias=ALIASES[role], key_variable=variable)
 
 
 def _advised(directory: Path) -> str:

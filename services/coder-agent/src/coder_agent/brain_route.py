@@ -10,6 +10,7 @@ window is the brain's to find out, with that same client.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -39,6 +40,7 @@ from kitty_llm.stream import Waiting
 
 ROLES: tuple[Role, ...] = ("q4", "f16", "coder")
 HEALTH_SEC = 0.8
+SLOTS_KEPT_SEC = 5.0
 ATTEMPTS = 3
 """How often the brain may be lost in the middle of the same answer."""
 AWAY = (502, 503, 504)
@@ -70,6 +72,8 @@ class BrainRoute:
         self.mid_job = mid_job
         self._headers = {"Authorization": f"Bearer {token}"}
         self._http = open_client()
+        self._slots = 1
+        self._ask_slots_at = 0.0
 
     def start_job(self, model: str | None = None) -> "BrainJob":
         """The models for one job; `model` is an alias.
@@ -89,15 +93,31 @@ class BrainRoute:
 
         Its list of models is asked, not its `/healthz`, which is open to all: a wrong token would not show there.
         """
-        try:
-            async with asyncio.timeout(HEALTH_SEC):
-                response = await self._http.get(f"{self.base_url}/api/routing/models", headers=self._headers)
-        except (TimeoutError, httpx.TransportError):
+        response = await self._listed()
+        if response is None:
             return dict.fromkeys(ROLES, "down")
         if response.status_code in (401, 403):
             return dict.fromkeys(ROLES, "unauthorized")
         states = _states(response)
         return {role: states.get(role, "down") for role in ROLES}
+
+    async def slots(self) -> int:
+        """How many calls the brain says its servers can work on at once; 1 where it does not, and at least.
+
+        Within a second, and what it said is good for `SLOTS_KEPT_SEC`; never raises.
+        """
+        if time.monotonic() >= self._ask_slots_at:
+            self._slots = _slots(await self._listed())
+            self._ask_slots_at = time.monotonic() + SLOTS_KEPT_SEC
+        return self._slots
+
+    async def _listed(self) -> httpx.Response | None:
+        """What the brain tells of its models; None: nothing, within `HEALTH_SEC`."""
+        try:
+            async with asyncio.timeout(HEALTH_SEC):
+                return await self._http.get(f"{self.base_url}/api/routing/models", headers=self._headers)
+        except (TimeoutError, httpx.RequestError):
+            return None
 
     async def aclose(self) -> None:
         """Close the connections; calls under way fail."""
@@ -235,6 +255,13 @@ def _states(response: httpx.Response) -> Mapping[str, str]:
         return {str(model["tier"]): str(model["state"]) for model in response.json()["models"]}
     except (ValueError, KeyError, TypeError):
         return {}
+
+
+def _slots(response: httpx.Response | None) -> int:
+    try:
+        return max(1, int(response.json()["slots"])) if response is not None else 1
+    except (ValueError, KeyError, TypeError):
+        return 1
 
 
 def _request_id() -> dict[str, str]:

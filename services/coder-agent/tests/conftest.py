@@ -33,7 +33,7 @@ def start() -> Iterator[Callable[..., tuple[RunningAgent, ScriptedModel]]]:
     with ExitStack() as stack:
 
         def start(script: Script, model: dict[str, Any] | None = None, **options: Any) -> Any:
-            scripted = stack.enter_context(ScriptedModel(script, **(model or {})).threaded())
+            scripted = stack.enter_context(ScriptedModel(script, **{"slots": 8, **(model or {})}).threaded())
             return stack.enter_context(running_agent(scripted.base_url, **options)), scripted
 
         yield start

@@ -16,7 +16,6 @@ from coder_agent import source_text
 from coder_agent.candidates import Candidate
 from coder_agent.decision import TIERS
 from coder_agent.graph import build_graph, run_graph
-from coder_agent.main import MOST_AT_ONCE
 from coder_agent.means import Means
 from coder_agent.settings import Settings
 from coder_agent.source_text import imports_in, tree_of
@@ -24,6 +23,7 @@ from coder_agent.state import CodingState, Task
 from kitty_sandbox import CaseResult, Cell
 from kitty_sandbox.testing import ScriptedSandbox, every, make_result
 
+MOST_AT_ONCE = 4
 REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 PASSED = CaseResult("test_solution.py::test_add_1_2", "passed")
@@ -108,7 +108,7 @@ async def test_a_job_that_is_cancelled_again_and_again_leaves_no_step_running():
 
 def test_jobs_beyond_what_can_run_wait_in_order_and_none_is_lost(start):
     sandbox = GatedSandbox()
-    agent, model = start(RIGHT, sandbox=sandbox)
+    agent, model = start(RIGHT, sandbox=sandbox, coder_jobs_at_once=MOST_AT_ONCE)
     answers = []
     threads = []
 

@@ -7,7 +7,6 @@ audit trail → recorder ──────────────────�
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -47,8 +46,6 @@ log = structlog.get_logger()
 IDLE_LOOK_SEC = 1.0
 SWEEP_EVERY_SEC = 5.0
 DAY_SEC = 86_400
-MOST_AT_ONCE = max(4, 2 * len(os.sched_getaffinity(0)))
-"""Jobs that run at the same time; more would only slow each other down."""
 
 
 def create_app(
@@ -79,7 +76,7 @@ def create_app(
     runner = Runner(models, isolated, settings, metrics)
 
     async def room() -> int:
-        return settings.coder_jobs_at_once or MOST_AT_ONCE
+        return settings.coder_jobs_at_once or await models.slots()
 
     engine = JobEngine(
         JobDatabase(open_database(jobs_url or database_url(environment(), OWNER))),

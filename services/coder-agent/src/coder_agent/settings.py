@@ -60,7 +60,7 @@ class Settings(KittySettings):
     """Conversations that are kept; the oldest goes first."""
 
     coder_jobs_at_once: int | None = Field(default=None, ge=1, le=1000)
-    """Jobs that run at once in this process; unset: twice as many as it has processors, at least 4."""
+    """Jobs that run at once in this process; unset: as many as the model servers have slots."""
     jobs_queue_limit: int = Field(default=100, ge=1, le=100_000)
     """Jobs that may wait; a further one is answered with 429."""
     jobs_lease_sec: float = Field(default=15, ge=1, le=600)

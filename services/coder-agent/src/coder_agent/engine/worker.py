@@ -129,12 +129,18 @@ class Worker:
 
     async def _claim_jobs(self) -> None:
         self._wake.clear()
-        if self.running < await self._room() and not self._is_stopping:
+        if not self._is_stopping and await self._has_room():
             claim = await self._threads.write(self._leases.claim)
             if claim is not None:
                 self._take_up(claim)
                 return
         await heard(self._wake, LOOK_SEC)
+
+    async def _has_room(self) -> bool:
+        """Whether one more may run. How many may is asked only where that matters: somebody else may have to say."""
+        if not self._running:
+            return True
+        return await self._threads.read(self._leases.has_waiting) and self.running < await self._room()
 
     def _take_up(self, claim: Claim) -> None:
         job_id = claim.job.id

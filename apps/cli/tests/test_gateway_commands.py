@@ -33,6 +33,7 @@ class Scripted(ThreadingHTTPServer):
     said: list[tuple[str, str | None, dict[str, str]]]
     tools: object
     calls: object
+    result: object
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         if body["message"] == "late":
             self._answer(410, {"code": "confirmation_expired", "detail": "Too late."})
         elif body["message"] == CALL["confirmationPhrase"]:
-            self._answer(200, {"decision": "confirmed", "status": "ok", "result": {"wiped": 1}})
+            self._answer(200, {"decision": "confirmed", "status": "ok", "result": self.server.result})
         elif body["message"].strip() == "fails":
             self._answer(200, {"decision": "confirmed", "status": "failed", "result": {"said": "\u202ex"}})
         elif body["message"] == "no":
@@ -73,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def gateway() -> Iterator[Scripted]:
     server = Scripted(("127.0.0.1", 0), Handler)
-    server.said, server.tools, server.calls = [], [TOOL], [CALL]
+    server.said, server.tools, server.calls, server.result = [], [TOOL], [CALL], {"wiped": 1}
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -149,6 +150,58 @@ def test_a_tool_that_failed_is_no_success_and_its_words_act_on_no_terminal(ask):
     assert (done.returncode, json.loads(done.stdout)) == (1, {"said": "�x"})
     answer = ask("confirm", ID, "fails", "--json")
     assert (answer.returncode, json.loads(answer.stdout)["status"]) == (1, "failed")
+
+
+ENDING = {
+    "success": False,
+    "command": "pytest.run",
+    "stdout": "1 failed\x1b[2J\n",
+    "stderr": "a warning",
+    "exit_code": 1,
+    "timeout_exceeded": False,
+    "error": None,
+    "stdout_discarded": 0,
+    "stderr_discarded": 0,
+    "seconds": 0.5,
+    "hazard_class": "high",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "stdout", "stderr"),
+    [
+        ({}, "1 failed␛[2J\n", "a warning\npytest.run ended with exit code 1.\n"),
+        ({"exit_code": 0}, "1 failed␛[2J\n", "a warning\n"),
+        (
+            {"stdout": "", "stderr": "", "exit_code": 0},
+            "",
+            "pytest.run ended with exit code 0 and printed nothing.\n",
+        ),
+        (
+            {"stderr": "", "exit_code": None, "timeout_exceeded": True, "error": "Too late.", "stdout_discarded": 9},
+            "1 failed␛[2J\n",
+            "pytest.run wrote 9 bytes more to stdout, which were not kept.\nToo late.\n",
+        ),
+        (
+            {"stdout": "", "stderr": "", "exit_code": None, "error": "Not started."},
+            "",
+            "Not started.\n",
+        ),
+    ],
+)
+def test_a_commands_output_comes_as_the_command_wrote_it_and_then_how_it_ended(ask, gateway, more, stdout, stderr):
+    gateway.result = ENDING | more
+    done = ask("confirm", ID, "Confirm: proceed")
+    assert (done.returncode, done.stdout, done.stderr) == (0, stdout, stderr)
+    assert json.loads(ask("confirm", ID, "Confirm: proceed", "--json").stdout)["result"] == gateway.result
+
+
+def test_confirmed_code_is_shown_as_code_and_a_text_as_it_is(ask, gateway):
+    gateway.result = {"code": "x = 1\n", "verdict": "verified", "final_answer": "Well."}
+    done = ask("confirm", ID, "Confirm: proceed")
+    assert (done.stdout, "Verified" in done.stderr) == ("x = 1\n", True)
+    gateway.result = "Three files."
+    assert ask("confirm", ID, "Confirm: proceed").stdout == "Three files.\n"
 
 
 def test_what_waits_as_json_and_that_nothing_waits(ask, gateway):

@@ -19,6 +19,7 @@ from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call as ask_gateway
 from kitty_cli.gateway import find_gateway, listed
 from kitty_cli.render import write_json
+from kitty_cli.tool_result import show_tool_result
 from kitty_cli.visible import visible
 from kitty_core.confirmation import read_reply
 from kitty_core.settings import environment
@@ -129,7 +130,7 @@ def _said(
     elif answer["decision"] == "cancelled":
         print("Cancelled; nothing was run.", file=sys.stderr)
     else:
-        print(visible(json.dumps(answer["result"], indent=2, ensure_ascii=False)))
+        show_tool_result(answer["result"])
     is_well = answer.get("decision") == "cancelled" or answer.get("status") == "ok"
     return ExitCode.VERIFIED if is_well else ExitCode.NOT_VERIFIED
 

@@ -138,7 +138,7 @@ def test_what_is_not_the_phrase_runs_nothing_and_says_so(ask, message, status, w
 def test_confirm_without_a_message_shows_the_call_and_waits_for_no_input_that_is_no_terminal(ask, gateway):
     done = ask("confirm", ID)
     assert done.returncode == 2
-    assert "/data" in done.stderr
+    assert '\n  path: "/data\\u001b[2J"\n' in done.stderr
     assert f"confirm {ID} 'Confirm: proceed'" in done.stderr
     assert "\x1b" not in done.stderr
     assert gateway.said == []

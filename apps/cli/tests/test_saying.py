@@ -139,10 +139,16 @@ def test_who_may_not_see_the_phrase_still_has_the_answer_and_the_id(cli, gateway
 
 
 def test_a_hint_can_be_copied_and_acts_on_no_terminal(cli, gateway):
-    waits = WAITS | {"pendingTool": "\x1b[2Jbroker.run", "confirmationPhrase": "go", "conversationId": "c 1; x"}
+    waits = WAITS | {
+        "pendingTool": "\x1b[2Jbroker.run",
+        "confirmationPhrase": "go",
+        "conversationId": "c 1; x",
+        "arguments": {"command": "pytest.run\x1b[2J"},
+    }
     asked = gateway(answer("It waits.", **waits))
     done = cli.run("say", "run the tests")
     assert "say \"go\" --conversation 'c 1; x'" in done.stderr
+    assert '\n  command: "pytest.run\\u001b[2J"\n' in done.stderr
     assert "\x1b" not in done.stderr
     assert [request.path for request in asked.requests] == ["/api/query/stream"]
 

@@ -24,6 +24,7 @@ from kitty_cli.progress import display_for
 from kitty_cli.render import write_json
 from kitty_cli.sse import Event
 from kitty_cli.visible import visible
+from kitty_cli.waiting_call import argument_lines
 from kitty_core.settings import environment
 
 Answer = Mapping[str, Any]
@@ -150,6 +151,7 @@ def confirmation_lines(answer: Answer) -> list[str]:
     """How a person lets a waiting call run."""
     tool, pending = answer.get("pendingTool"), answer.get("pendingId")
     lines = [f"{tool} (hazard class {answer.get('hazardClass')}) waits for your word; nothing was run."]
+    lines += argument_lines(answer.get("arguments"))
     if phrase := answer.get("confirmationPhrase"):
         conversation = shlex.quote(str(answer.get("conversationId")))
         lines.append(f'To run it: {command_name()} say "{phrase}" --conversation {conversation}')

@@ -21,6 +21,7 @@ from kitty_cli.gateway import find_gateway, listed
 from kitty_cli.render import write_json
 from kitty_cli.tool_result import show_tool_result
 from kitty_cli.visible import visible
+from kitty_cli.waiting_call import argument_lines
 from kitty_core.confirmation import read_reply
 from kitty_core.settings import environment
 
@@ -147,16 +148,14 @@ def _show_all(waiting: list[dict[str, Any]], as_json: bool) -> ExitCode:
 
 
 def _in_words(call: Mapping[str, Any]) -> str:
-    arguments = json.dumps(call["arguments"], ensure_ascii=False)
     how = f"  To run it, say exactly: {call['confirmationPhrase']}\n  To cancel it: no"
     if call.get("dualConfirm"):
         how = f"{_two(call)}\n  To cancel it: no"
         if not call.get("isYours", True):
             how = f"  To approve it, say exactly: {call['confirmationPhrase']}"
-    return visible(
-        f"{call['pendingId']}: {call['pendingTool']} (hazard {call['hazardClass']}), asked by {call['userId']}, "
-        f"waits until {call['expiresAt']}\n  with {arguments}\n{how}"
-    )
+    what = f"{call['pendingId']}: {call['pendingTool']} (hazard {call['hazardClass']}), asked by {call['userId']}, "
+    lines = [f"{what}waits until {call['expiresAt']}", *argument_lines(call["arguments"]), how]
+    return visible("\n".join(lines))
 
 
 def _two(call: Mapping[str, Any]) -> str:

@@ -105,6 +105,37 @@ def test_tools_says_what_there_is_and_what_needs_a_word(ask):
     assert json.loads(ask("tools", "--json").stdout)["tools"] == [TOOL]
 
 
+BROKER = TOOL | {
+    "name": "broker.run",
+    "hazard_from": "command",
+    "commands": [
+        {"name": "disk.usage", "description": "Room\nleft.", "hazard_class": "none", "available": True, "reason": None},
+        {"name": "git.log", "description": "Commits.", "hazard_class": "none", "available": False, "reason": "No git."},
+        {"name": "pytest.run", "description": "Tests.", "hazard_class": "high"},
+    ],
+}
+
+
+def test_tools_lists_the_commands_under_the_tool_that_runs_them(ask, gateway):
+    gateway.tools = [BROKER]
+    shown = ask("tools").stdout
+    assert shown.splitlines()[2:] == [
+        "    disk.usage       hazard none    Room left.",
+        "    git.log          hazard none    Commits. Not available here: No git.",
+        "    pytest.run       hazard high    Tests.",
+    ]
+    assert "needs your word" not in shown
+    said = ask("say", "/tools").stdout
+    assert said.splitlines()[1:] == shown.splitlines()[2:]
+
+
+def test_while_the_broker_is_away_tools_says_that_its_commands_are_not_known(ask, gateway):
+    gateway.tools = [BROKER | {"commands": []}]
+    assert "the broker does not answer" in ask("tools").stdout
+    gateway.tools = [BROKER | {"commands": [], "enabled": False}]
+    assert "the broker does not answer" not in ask("tools").stdout
+
+
 def test_a_tool_that_is_switched_off_says_so_and_no_list_is_no_fault_of_ours(ask, gateway):
     gateway.tools = [TOOL | {"enabled": False}, TOOL | {"requires_confirmation": False}]
     shown = ask("tools").stdout

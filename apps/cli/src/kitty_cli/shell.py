@@ -23,6 +23,7 @@ from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call, find_gateway, listed
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
+from kitty_cli.tool_list import command_lines
 from kitty_cli.translate import translate
 from kitty_cli.visible import visible
 from kitty_core.confirmation import read_reply
@@ -135,6 +136,8 @@ class Shell:
         for tool in listed(call(self._service, "GET", "/api/tools"), "tools"):
             state = "" if tool.get("enabled", True) else " (disabled)"
             self._say(visible(f"{tool.get('name')} [{tool.get('hazard_class')}]{state}: {tool.get('description', '')}"))
+            for line in command_lines(tool):
+                self._say(visible(f"    {line}"))
 
     def _trace(self) -> None:
         lines = trace_lines(self._last) if self._last else ["Nothing was said yet."]

@@ -19,6 +19,7 @@ from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call as ask_gateway
 from kitty_cli.gateway import find_gateway, listed
 from kitty_cli.render import write_json
+from kitty_cli.tool_list import tool_lines
 from kitty_cli.tool_result import show_tool_result
 from kitty_cli.visible import visible
 from kitty_cli.waiting_call import argument_lines
@@ -27,16 +28,14 @@ from kitty_core.settings import environment
 
 
 def show_tools(as_json: bool) -> ExitCode:
-    """All tools of the gateway, each in a line or two."""
+    """All tools of the gateway, each in a line or two, and what commands they run."""
     answer = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
     tools = listed(answer, "tools")
     if as_json:
         write_json(answer)
         return ExitCode.VERIFIED
     for tool in tools:
-        says = "needs your word" if tool["requires_confirmation"] else "runs when called"
-        state = says if tool["enabled"] else "switched off"
-        print(visible(f"{tool['name']:<22} hazard {tool['hazard_class']:<7} {state}\n    {tool['description']}"))
+        print(visible("\n".join(tool_lines(tool))))
     return ExitCode.VERIFIED
 
 

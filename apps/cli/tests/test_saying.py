@@ -138,6 +138,24 @@ def test_who_may_not_see_the_phrase_still_has_the_answer_and_the_id(cli, gateway
     assert "To run it" not in done.stderr
 
 
+def test_an_unknown_model_is_an_error_of_usage_that_names_the_known_ones(cli, gateway):
+    gateway([{"type": "error", "error": "There is no model 'gpt'. There are: kitty-q4.", "code": "unknown_model"}])
+    done = cli.run("say", "hello", "--model", "gpt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There are: kitty-q4." in done.stderr
+
+
+@pytest.mark.parametrize(("remembered", "is_told"), [(0, True), (3, False), (None, False)])
+def test_a_named_conversation_of_which_nothing_is_known_is_said_to_begin(cli, gateway, remembered, is_told):
+    events = answer()
+    events[-1]["result"]["routing"]["metadata"]["remembered"] = remembered
+    gateway(events)
+    told = "Nothing is remembered of conversation c␛9: it begins here."
+    assert (told in cli.run("say", "hello", "--conversation", "c\x1b9").stderr) == is_told
+    assert "it begins here" not in cli.run("say", "hello").stderr
+    assert "it begins here" not in cli.run("say", "hello", "--conversation", "c9", "--quiet").stderr
+
+
 def test_a_hint_can_be_copied_and_acts_on_no_terminal(cli, gateway):
     waits = WAITS | {
         "pendingTool": "\x1b[2Jbroker.run",

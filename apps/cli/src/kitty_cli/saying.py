@@ -57,6 +57,9 @@ def say(options: SayOptions) -> ExitCode:
     body = body_of(replace(saying, message=options.text), options.conversation or uuid4().hex)
     with display_for(options.quiet) as display:
         answer = asyncio.run(ask(service, body, lambda line: display.say(line), options.timeout))
+    if options.conversation and not options.quiet and begins_anew(answer):
+        told = f"Nothing is remembered of conversation {options.conversation}: it begins here."
+        print(f"kitty-cli: {visible(told)}", file=sys.stderr)
     if options.as_json:
         write_json(answer)
     else:
@@ -145,6 +148,12 @@ def text_of(answer: Answer) -> str:
     """What was answered, as it is."""
     output = (answer.get("result") or {}).get("output")
     return "" if output is None else str(output)
+
+
+def begins_anew(answer: Answer) -> bool:
+    """Whether the brain says that it remembered nothing of the conversation."""
+    metadata = (answer.get("routing") or {}).get("metadata") or {}
+    return metadata.get("remembered") == 0
 
 
 def confirmation_lines(answer: Answer) -> list[str]:

@@ -1,7 +1,7 @@
-"""Is a model server there? Answered without generating anything."""
+"""Is a model server there, and what does it have? Answered without generating anything."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import httpx
@@ -33,6 +33,25 @@ async def probe(http: httpx.AsyncClient, endpoint: Endpoint) -> Health:
 async def _status(http: httpx.AsyncClient, endpoint: Endpoint, path: str) -> int:
     headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
     return (await http.get(endpoint.root + path, headers=headers, timeout=PROBE_SEC)).status_code
+
+
+async def listed_models(http: httpx.AsyncClient, endpoints: Iterable[Endpoint]) -> frozenset[str] | None:
+    """The names of models that these servers list, within half a second; None where one of them does not say."""
+    unique = {endpoint.root: endpoint for endpoint in endpoints}
+    told = await asyncio.gather(*(_listed(http, endpoint) for endpoint in unique.values()))
+    known = [names for names in told if names is not None]
+    return frozenset().union(*known) if len(known) == len(told) else None
+
+
+async def _listed(http: httpx.AsyncClient, endpoint: Endpoint) -> frozenset[str] | None:
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+    try:
+        async with asyncio.timeout(PROBE_SEC):
+            answer = await http.get(f"{endpoint.root}/v1/models", headers=headers)
+        entries = answer.json()["data"] if answer.is_success else None
+        return None if entries is None else frozenset(str(entry["id"]) for entry in entries)
+    except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return None
 
 
 async def probe_all(http: httpx.AsyncClient, endpoints: Mapping[Role, Endpoint]) -> dict[Role, Health]:

@@ -13,7 +13,7 @@ from kitty_llm.completion import Completion, Token, Usage
 from kitty_llm.echo import Replay
 from kitty_llm.endpoint import AT_JOB_START, FALL_BACK, MID_JOB, Endpoint, Patience, Role
 from kitty_llm.errors import LLMError, ModelUnavailable, ServerLost, Stalled
-from kitty_llm.health import Health, probe_all
+from kitty_llm.health import Health, listed_models, probe_all
 from kitty_llm.messages import messages_of
 from kitty_llm.prompt import Prompt, Sampling
 
@@ -71,6 +71,11 @@ class ModelRoles:
         known = {role: endpoint for role, endpoint in self._known.items() if endpoint is not None}
         found = await probe_all(self._http, known)
         return {role: found.get(role, "not_started") for role in self._known}
+
+    async def listed(self) -> frozenset[str] | None:
+        """Names of models that the servers list, within half a second; None where one does not say, or is not known."""
+        known = [endpoint for endpoint in self._known.values() if endpoint is not None]
+        return await listed_models(self._http, known) if known else None
 
     async def aclose(self) -> None:
         """Closes the connections; calls under way fail."""

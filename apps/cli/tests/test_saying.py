@@ -268,10 +268,14 @@ def test_a_path_at_the_head_is_said(cli, gateway):
     assert asked.requests[0].body["prompt"] == "/etc/passwd holds what?"
 
 
-def test_without_a_stack_it_says_how_to_start_one(cli, free_ports):
-    done = cli.run("say", "x", KITTY_API_BASE=f"http://127.0.0.1:{free_ports(1)[0]}", KITTY_COMMAND="./kitty")
-    assert done.returncode != 0
-    assert "Start the stack with `./kitty up`" in done.stderr
+@pytest.mark.parametrize(
+    "words", [("say", "x"), ("say", "/models"), ("shell",), ("tools",), ("confirm",), ("confirm", "1")]
+)
+def test_without_a_stack_a_command_that_needs_one_is_status_3_and_says_how_to_start_it(cli, free_ports, words):
+    base = f"http://127.0.0.1:{free_ports(1)[0]}"
+    done = cli.run(*words, KITTY_API_BASE=base, KITTY_COMMAND="./kitty")
+    told = f"No gateway answers at {base}. Start the stack with `./kitty up`, or set KITTY_API_BASE."
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", f"kitty-cli: {told}\n")
 
 
 def test_what_the_model_says_cannot_act_on_the_terminal(cli, gateway):

@@ -98,7 +98,8 @@ async def ask(
     """The brain's answer; `on_step` is told what it does on the way.
 
     Raises:
-        ServiceRefused, ServiceFailed, ServiceIsGone, OutOfTime: as `client.follow` says, and where the brain gave up.
+        ServiceRefused, ServiceFailed, OutOfTime: as `client.follow` says, and where the brain gave up.
+        NotConfigured: nothing answers there.
     """
 
     def tell(event: Event) -> None:

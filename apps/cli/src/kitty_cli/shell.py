@@ -20,7 +20,7 @@ from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives, slash_word
 from kitty_cli.errors import CliError, Terminated
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, find_gateway, listed
+from kitty_cli.gateway import call, check_gateway, find_gateway, listed
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
 from kitty_cli.tool_list import command_lines
@@ -155,8 +155,10 @@ class Shell:
 
 
 def run_shell(api: str | None) -> ExitCode:
-    """Runs a session until its end."""
-    shell = Shell(find_gateway(api, environment()), _print)
+    """Runs a session until its end. Raises: NotConfigured: there is no gateway to talk with."""
+    service = find_gateway(api, environment())
+    check_gateway(service)
+    shell = Shell(service, _print)
     for line in _lines():
         try:
             shell.take(line)

@@ -242,7 +242,26 @@ def test_the_brokers_workspace_is_named_where_the_stack_is_shown(stack):
     for text in (began.stdout, shown.stdout):
         assert f"Workspace of the broker: {both}\n" in text
     assert told(stack)["broker"]["BROKER_WORKSPACE"] == both
-    assert "--workspace holds from the start on" in stack.run("up", "--workspace", "home").stdout
+
+
+def test_a_stack_that_runs_takes_no_other_workspace_and_says_so(stack):
+    (stack.folder / "link").symlink_to("home")
+    assert stack.run("up", "--workspace", "home").returncode == 0
+    for again in (("up",), ("up", "--workspace", "home"), ("up", "--workspace", "link")):
+        done = stack.run(*again)
+        assert (done.returncode, "It runs already." in done.stdout) == (0, True)
+    for other in (("--workspace", "."), ("--workspace", "home", "--workspace", ".")):
+        refused = stack.run("up", *other)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"with the workspace {stack.folder / 'home'}; nothing was changed" in refused.stderr
+    assert len(stack.started()) == 4
+    assert told(stack)["broker"]["BROKER_WORKSPACE"] == str(stack.folder / "home")
+
+
+def test_a_stack_without_a_workspace_takes_none_later(stack):
+    assert stack.run("up").returncode == 0
+    refused = stack.run("up", "--workspace", "home")
+    assert (refused.returncode, "with no workspace; nothing was changed" in refused.stderr) == (2, True)
 
 
 def test_without_a_workspace_it_is_said_what_is_missing(stack):

@@ -6,6 +6,7 @@ down: SIGTERM to the supervisor, wait; what it has left behind is ended one by o
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import filelock
 
 from kitty_cli.command_name import command_name
 from kitty_cli.detached import end, let_go, start_detached
-from kitty_cli.errors import NotConfigured
+from kitty_cli.errors import NotConfigured, UsageProblem
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.model_plan import make_plan, pull_what_is_missing
 from kitty_cli.progress import display_for
@@ -53,7 +54,7 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
     """Starts everything and returns when all of it answers. The broker's commands may work in `workspaces`.
 
     Raises:
-        UsageProblem: a workspace is none.
+        UsageProblem: a workspace is none, or the stack that runs has others.
         NotConfigured: a port is taken, a setting is wrong, or a program does not come up.
         NoModel: no model can be had.
 
@@ -63,8 +64,8 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
         record = read_stack()
         if record is not None and record.is_supervised:
             other = "" if model is None else f" --model {model} changes nothing: `{command_name()} down` first."
-            again = f" `{command_name()} down` first: --workspace holds from the start on." if workspaces else ""
-            return _show(record, as_json, f"It runs already.{other}{again}")
+            _check_workspaces(record, workspaces)
+            return _show(record, as_json, f"It runs already.{other}")
         if record is not None:
             _end_programs(record)
         env = with_workspaces(with_absolute_paths(environment(), Path.cwd()), workspaces, Path.cwd())
@@ -76,6 +77,21 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
                 display.say(line)
             record = _start(plan)
         return _show(record, as_json, f"`{command_name()} down` stops it.")
+
+
+def _check_workspaces(record: StackRecord, wanted: Sequence[Path]) -> None:
+    """Raises: UsageProblem: the stack that runs has other workspaces than these, where there are any."""
+    named = with_workspaces({}, wanted, Path.cwd()).get("BROKER_WORKSPACE", "")
+    if named and _folders_in(named) != _folders_in(record.workspace):
+        has = f"the workspace {record.workspace}" if record.workspace else "no workspace"
+        raise UsageProblem(
+            f"The stack runs already, with {has}; nothing was changed. A workspace holds from the start on: "
+            f"`{command_name()} down` first."
+        )
+
+
+def _folders_in(workspaces: str) -> set[Path]:
+    return {Path(folder).resolve() for folder in workspaces.split(os.pathsep) if folder}
 
 
 def down() -> ExitCode:

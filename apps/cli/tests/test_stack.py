@@ -42,7 +42,7 @@ if os.environ.get("STAND_IN_HANGS") == NAME:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         told = {{name: os.environ.get(name) for name in ("KITTY_BIND", "GATEWAY_BASE", "BROKER_WORKSPACE")}}
-        missing = 0 if told["BROKER_WORKSPACE"] else 6
+        missing = int(os.environ.get("STAND_IN_LACKS", "0")) if told["BROKER_WORKSPACE"] else 6
         counts = {{"commands_available": 8 - missing, "commands_unavailable": missing}}
         body = {{"service": NAME, "status": "ok", "token": os.environ.get("KITTY_SERVICE_TOKEN"), "told": told}}
         body["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
@@ -267,8 +267,13 @@ def test_a_stack_without_a_workspace_takes_none_later(stack):
 def test_without_a_workspace_it_is_said_what_is_missing(stack):
     began = stack.run("up")
     for text in (began.stdout, stack.run("status").stdout):
-        assert "The broker has no workspace: 6 of 8 commands are unavailable." in text
-        assert "up --workspace DIR" in text
+        words = "The broker has no workspace: 6 of 8 commands are unavailable (`kitty-cli tools` says why)."
+        assert f"{words} `kitty-cli down`, then `up --workspace DIR`, gives it one." in text
+
+
+def test_commands_that_are_unavailable_for_another_reason_are_counted_and_the_reason_is_where_it_is_said(stack):
+    began = stack.run("up", "--workspace", "home", STAND_IN_LACKS="2")
+    assert f"{stack.folder / 'home'}: 2 of 8 commands are unavailable (`kitty-cli tools` says why)\n" in began.stdout
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "a:b"])

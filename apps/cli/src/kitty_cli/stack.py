@@ -162,10 +162,11 @@ def _workspace_lines(stack: Mapping[str, Any]) -> Iterator[str]:
     health = next((program["health"] for program in stack["programs"] if program["name"] == "broker"), None) or {}
     missing, there = health.get("commands_unavailable"), health.get("commands_available")
     count = f": {missing} of {missing + there} commands are unavailable" if missing and there is not None else ""
+    count += f" (`{command_name()} tools` says why)" if count else ""
     if stack["workspace"]:
-        yield f"Workspace of the broker: {stack['workspace']}{count and f'{count}; its log says why'}"
+        yield f"Workspace of the broker: {stack['workspace']}{count}"
     else:
-        yield f"The broker has no workspace{count}. `{command_name()} up --workspace DIR` names one."
+        yield f"The broker has no workspace{count}. `{command_name()} down`, then `up --workspace DIR`, gives it one."
 
 
 def _health_words(program: Mapping[str, Any]) -> str:

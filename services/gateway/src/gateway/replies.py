@@ -238,7 +238,8 @@ class Replies:
         return answer
 
     def _row(self, call: PendingCall, user_id: str, request_id: str) -> Row:
-        row = self._recorder.begin(call.tool, user_id, request_id, call.conversation_id, call.arguments_sha256)
+        name = self._door.row_name(call)
+        row = self._recorder.begin(name, user_id, request_id, call.conversation_id, call.arguments_sha256)
         row.hazard_class = call.hazard_class
         return row
 

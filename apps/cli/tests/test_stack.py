@@ -127,6 +127,12 @@ def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+def test_up_says_that_a_token_of_ones_own_can_be_guessed(stack):
+    assert "KITTY_SERVICE_TOKEN has fewer than 16 characters" in stack.run("up", KITTY_SERVICE_TOKEN="short").stderr
+    stack.run("down")
+    assert "KITTY_SERVICE_TOKEN" not in stack.run("up", KITTY_SERVICE_TOKEN="x" * 16).stderr
+
+
 def test_a_program_that_dies_is_started_again_at_the_same_address(stack):
     assert stack.run("up").returncode == 0
     before = pids(stack)

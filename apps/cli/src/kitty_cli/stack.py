@@ -37,7 +37,7 @@ from kitty_cli.stack_plan import (
 from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of, read_stack, stack_file
 from kitty_cli.tail import fresh, size_of, tail_of
 from kitty_cli.visible import visible
-from kitty_core.service_token import service_token
+from kitty_core.service_token import LEAST_CONFIGURED, is_short, service_token
 from kitty_core.settings import environment
 from kitty_core.state import state_dir
 from kitty_models.choice import resolve
@@ -73,10 +73,19 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
         check_ports(plan.programs)
         with display_for(quiet) as display:
             display.say(f"Starting {', '.join(program.name for program in plan.programs)}.")
-            for line in door_lines(plan.bind):
+            for line in [*door_lines(plan.bind), *_token_lines(environment())]:
                 display.say(line)
             record = _start(plan)
         return _show(record, as_json, f"`{command_name()} down` stops it.")
+
+
+def _token_lines(env: Mapping[str, str]) -> Iterator[str]:
+    token = env.get("KITTY_SERVICE_TOKEN")
+    if token and is_short(token):
+        yield (
+            f"KITTY_SERVICE_TOKEN has fewer than {LEAST_CONFIGURED} characters and can be guessed; without it "
+            "the services share one that is made for them."
+        )
 
 
 def _check_workspaces(record: StackRecord, wanted: Sequence[Path]) -> None:

@@ -34,6 +34,8 @@ if os.environ.get("STAND_IN_REFUSES") == NAME:
     sys.exit(3)
 if os.environ.get("STAND_IN_ENDS_SILENTLY") == NAME:
     sys.exit(3)
+if os.environ.get("STAND_IN_CRASHES") == NAME:
+    raise RuntimeError("a library is missing")
 if os.environ.get("STAND_IN_IS_SLOW") == NAME:
     time.sleep(2)
 if os.environ.get("STAND_IN_HANGS") == NAME:
@@ -172,6 +174,17 @@ def test_a_wrong_setting_ends_the_start_with_what_the_program_said(stack):
     silent = stack.run("up", STAND_IN_ENDS_SILENTLY="brain")
     assert (silent.returncode, "SOME_SETTING" in silent.stderr) == (3, False)
     assert "brain ended at its start. It said nothing" in silent.stderr
+
+
+def test_a_program_that_crashes_at_its_start_is_told_at_once_with_what_it_said(stack):
+    began = time.monotonic()
+    done = stack.run("up", STAND_IN_CRASHES="gateway")
+    assert time.monotonic() - began < WITHIN_SEC
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "gateway ended at its start with status 1. It said last" in done.stderr
+    assert "RuntimeError: a library is missing" in done.stderr
+    assert [name for _, name in stack.started()].count("gateway") == 1
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
 
 
 def test_two_programs_on_one_port_are_refused(stack):

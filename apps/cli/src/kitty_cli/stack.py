@@ -34,7 +34,7 @@ from kitty_cli.stack_plan import (
     with_engine,
     with_workspaces,
 )
-from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of, read_stack, stack_file
+from kitty_cli.stack_record import FAILED, ProgramRecord, StackRecord, log_of, read_stack, stack_file
 from kitty_cli.tail import fresh, size_of, tail_of
 from kitty_cli.visible import visible
 from kitty_core.service_token import LEAST_CONFIGURED, is_short, service_token
@@ -244,11 +244,11 @@ def _call_off(process: "subprocess.Popen[bytes]") -> None:
 
 def _why_not(record: StackRecord | None, began: Mapping[str, int], otherwise: str) -> str:
     programs = record.programs if record else ()
-    failed = next((program for program in programs if program.state == "failed"), None)
+    failed = next((program for program in programs if program.state.startswith(FAILED)), None)
     slow = failed or next((program for program in programs if program.state not in ("running", "stopped")), None)
     if slow is None or slow.log is None:
         return otherwise
-    what = "ended at its start" if failed else "did not answer"
+    what = f"ended at its start{failed.state.removeprefix(FAILED)}" if failed else "did not answer"
     return f"{slow.name} {what}.{tail_of(log_of(slow.name), began.get(slow.name, 0))}"
 
 

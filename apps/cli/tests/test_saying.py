@@ -138,6 +138,14 @@ def test_who_may_not_see_the_phrase_still_has_the_answer_and_the_id(cli, gateway
     assert "To run it" not in done.stderr
 
 
+def test_the_help_of_say_states_the_default_that_is_sent(cli, gateway):
+    shown = " ".join(cli.run("say", "--help").stdout.replace("│", " ").split())
+    assert "Default: they may; the brain decides." in shown
+    asked = gateway(answer())
+    cli.run("say", "hello")
+    assert {"useAgent", "toolMode"} & set(asked.requests[0].body) == set()  # what the brain takes for yes, and auto
+
+
 def test_an_unknown_model_is_an_error_of_usage_that_names_the_known_ones(cli, gateway):
     gateway([{"type": "error", "error": "There is no model 'gpt'. There are: kitty-q4.", "code": "unknown_model"}])
     done = cli.run("say", "hello", "--model", "gpt")

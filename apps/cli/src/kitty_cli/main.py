@@ -76,7 +76,10 @@ def code(
 @app.command()
 def say(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="It may begin with /agent on or /model NAME.")],
-    agent: Annotated[bool | None, typer.Option("--agent/--no-agent", help="Whether tools may be called.")] = None,
+    agent: Annotated[
+        bool | None,
+        typer.Option("--agent/--no-agent", help="Whether tools may be called. Default: they may; the brain decides."),
+    ] = None,
     model: Annotated[str | None, typer.Option(metavar="A", help="Which model answers.")] = None,
     conversation: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on with this one; an id that is not known begins one.")

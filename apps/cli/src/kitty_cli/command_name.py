@@ -1,5 +1,8 @@
-"""What the person typed to get here, as the services know it too."""
+"""What the person typed to get here: hints name that, so that they can be copied."""
 
-from kitty_core.command_name import command_name
+import os
 
-__all__ = ["command_name"]
+
+def command_name() -> str:
+    """`./kitty` where the launcher started this, else `kitty-cli`."""
+    return os.environ.get("KITTY_COMMAND") or "kitty-cli"

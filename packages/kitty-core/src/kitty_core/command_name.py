@@ -1,8 +1,0 @@
-"""What the person typed to get here: hints name that, so that they can be copied."""
-
-import os
-
-
-def command_name() -> str:
-    """`./kitty` where the launcher started this, also of a service that `./kitty up` started; else `kitty-cli`."""
-    return os.environ.get("KITTY_COMMAND") or "kitty-cli"

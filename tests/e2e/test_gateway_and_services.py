@@ -33,12 +33,16 @@ def test_a_command_of_the_broker_runs_through_the_door_and_a_dangerous_one_waits
         assert gateway.post("/api/tools/broker.run", {"arguments": {"command": "no.such"}}).status_code == 404
         danger = gateway.post("/api/tools/broker.run", {"arguments": {"command": "pytest.run"}})
         assert (danger.status_code, danger.json()["hazardClass"]) == (202, "high")
-        rows = [(row["decision"], row["status"], row["hazard_class"], row["error"]) for row in gateway.rows()]
+        waiting = f"/api/confirmations/{danger.json()['pendingId']}"
+        assert gateway.post(waiting, {"message": "no"}).json()["tool"] == "broker.run"
+        rows = [tuple(row[name] for name in ("tool", "decision", "status", "error")) for row in gateway.rows()]
         assert rows == [
-            ("allowed", "ok", "none", None),
-            ("blocked", None, "high", "unknown_command"),
-            ("blocked", None, "high", "needs_confirmation"),
+            ("broker.run:disk.usage", "allowed", "ok", None),
+            ("broker.run:no.such", "blocked", None, "unknown_command"),
+            ("broker.run:pytest.run", "blocked", None, "needs_confirmation"),
+            ("broker.run:pytest.run", "cancelled", None, None),
         ]
+        assert [row["hazard_class"] for row in gateway.rows()] == ["none", "high", "high", "high"]
 
 
 def test_the_brain_runs_a_command_that_the_shipped_list_has_and_can_write_no_other(tmp_path):

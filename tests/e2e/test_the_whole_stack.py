@@ -150,6 +150,7 @@ def test_a_command_that_does_no_harm_is_run_for_whoever_asks(kitty):
     assert (done.returncode, metadata["tools_used"]) == (0, ["broker.run"]), done.stderr
     row = json.loads(kitty("audit", "list", "--json", "--tool", "broker.run").stdout)["entries"][0]
     assert (row["decision"], row["status"], row["hazard_class"]) == ("allowed", "ok", "none")
+    assert row["tool"] == "broker.run:disk.usage"
 
 
 @pytest.mark.timeout(WITHIN_SEC)

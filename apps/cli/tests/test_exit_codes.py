@@ -81,6 +81,7 @@ WAITS = {
     "conversationId": None,
     "expiresAt": "2999-01-01T00:00:00+00:00",
     "detail": "a person has to confirm it",
+    "arguments": {"request": "add two\x1b numbers"},
 }
 
 
@@ -89,6 +90,7 @@ def test_a_request_that_waits_for_a_person_says_how_to_confirm_it(cli, scripted)
     done = cli.run("code", "add two numbers", "--api", agent.base_url)
     assert (done.returncode, done.stdout) == (1, "")
     assert "coding.generate (hazard class high) waits for your word; nothing was run." in done.stderr
+    assert '\n  request: "add two\\u001b numbers"\n' in done.stderr
     command = next(line for line in done.stderr.splitlines() if line.startswith("To run it: "))
     assert shlex.split(command)[3:] == ["kitty-cli", "confirm", "a" * 32, "Confirm: it's fine"]
     told = json.loads(cli.run("code", "add", "--api", agent.base_url, "--json").stdout)

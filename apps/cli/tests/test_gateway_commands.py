@@ -33,6 +33,7 @@ class Scripted(ThreadingHTTPServer):
     said: list[tuple[str, str | None, dict[str, str]]]
     tools: object
     calls: object
+    result: object
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         if body["message"] == "late":
             self._answer(410, {"code": "confirmation_expired", "detail": "Too late."})
         elif body["message"] == CALL["confirmationPhrase"]:
-            self._answer(200, {"decision": "confirmed", "status": "ok", "result": {"wiped": 1}})
+            self._answer(200, {"decision": "confirmed", "status": "ok", "result": self.server.result})
         elif body["message"].strip() == "fails":
             self._answer(200, {"decision": "confirmed", "status": "failed", "result": {"said": "\u202ex"}})
         elif body["message"] == "no":
@@ -73,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def gateway() -> Iterator[Scripted]:
     server = Scripted(("127.0.0.1", 0), Handler)
-    server.said, server.tools, server.calls = [], [TOOL], [CALL]
+    server.said, server.tools, server.calls, server.result = [], [TOOL], [CALL], {"wiped": 1}
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -102,6 +103,37 @@ def test_tools_says_what_there_is_and_what_needs_a_word(ask):
     assert "disk.wipe" in done.stdout
     assert "needs your word" in done.stdout
     assert json.loads(ask("tools", "--json").stdout)["tools"] == [TOOL]
+
+
+BROKER = TOOL | {
+    "name": "broker.run",
+    "hazard_from": "command",
+    "commands": [
+        {"name": "disk.usage", "description": "Room\nleft.", "hazard_class": "none", "available": True, "reason": None},
+        {"name": "git.log", "description": "Commits.", "hazard_class": "none", "available": False, "reason": "No git."},
+        {"name": "pytest.run", "description": "Tests.", "hazard_class": "high"},
+    ],
+}
+
+
+def test_tools_lists_the_commands_under_the_tool_that_runs_them(ask, gateway):
+    gateway.tools = [BROKER]
+    shown = ask("tools").stdout
+    assert shown.splitlines()[2:] == [
+        "    disk.usage       hazard none    Room left.",
+        "    git.log          hazard none    Commits. Not available here: No git.",
+        "    pytest.run       hazard high    Tests.",
+    ]
+    assert "needs your word" not in shown
+    said = ask("say", "/tools").stdout
+    assert said.splitlines()[1:] == shown.splitlines()[2:]
+
+
+def test_while_the_broker_is_away_tools_says_that_its_commands_are_not_known(ask, gateway):
+    gateway.tools = [BROKER | {"commands": []}]
+    assert "the broker does not answer" in ask("tools").stdout
+    gateway.tools = [BROKER | {"commands": [], "enabled": False}]
+    assert "the broker does not answer" not in ask("tools").stdout
 
 
 def test_a_tool_that_is_switched_off_says_so_and_no_list_is_no_fault_of_ours(ask, gateway):
@@ -137,7 +169,7 @@ def test_what_is_not_the_phrase_runs_nothing_and_says_so(ask, message, status, w
 def test_confirm_without_a_message_shows_the_call_and_waits_for_no_input_that_is_no_terminal(ask, gateway):
     done = ask("confirm", ID)
     assert done.returncode == 2
-    assert "/data" in done.stderr
+    assert '\n  path: "/data\\u001b[2J"\n' in done.stderr
     assert f"confirm {ID} 'Confirm: proceed'" in done.stderr
     assert "\x1b" not in done.stderr
     assert gateway.said == []
@@ -149,6 +181,58 @@ def test_a_tool_that_failed_is_no_success_and_its_words_act_on_no_terminal(ask):
     assert (done.returncode, json.loads(done.stdout)) == (1, {"said": "�x"})
     answer = ask("confirm", ID, "fails", "--json")
     assert (answer.returncode, json.loads(answer.stdout)["status"]) == (1, "failed")
+
+
+ENDING = {
+    "success": False,
+    "command": "pytest.run",
+    "stdout": "1 failed\x1b[2J\n",
+    "stderr": "a warning",
+    "exit_code": 1,
+    "timeout_exceeded": False,
+    "error": None,
+    "stdout_discarded": 0,
+    "stderr_discarded": 0,
+    "seconds": 0.5,
+    "hazard_class": "high",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "stdout", "stderr"),
+    [
+        ({}, "1 failed␛[2J\n", "a warning\npytest.run ended with exit code 1.\n"),
+        ({"exit_code": 0}, "1 failed␛[2J\n", "a warning\n"),
+        (
+            {"stdout": "", "stderr": "", "exit_code": 0},
+            "",
+            "pytest.run ended with exit code 0 and printed nothing.\n",
+        ),
+        (
+            {"stderr": "", "exit_code": None, "timeout_exceeded": True, "error": "Too late.", "stdout_discarded": 9},
+            "1 failed␛[2J\n",
+            "pytest.run wrote 9 bytes more to stdout, which were not kept.\nToo late.\n",
+        ),
+        (
+            {"stdout": "", "stderr": "", "exit_code": None, "error": "Not started."},
+            "",
+            "Not started.\n",
+        ),
+    ],
+)
+def test_a_commands_output_comes_as_the_command_wrote_it_and_then_how_it_ended(ask, gateway, more, stdout, stderr):
+    gateway.result = ENDING | more
+    done = ask("confirm", ID, "Confirm: proceed")
+    assert (done.returncode, done.stdout, done.stderr) == (0, stdout, stderr)
+    assert json.loads(ask("confirm", ID, "Confirm: proceed", "--json").stdout)["result"] == gateway.result
+
+
+def test_confirmed_code_is_shown_as_code_and_a_text_as_it_is(ask, gateway):
+    gateway.result = {"code": "x = 1\n", "verdict": "verified", "final_answer": "Well."}
+    done = ask("confirm", ID, "Confirm: proceed")
+    assert (done.stdout, "Verified" in done.stderr) == ("x = 1\n", True)
+    gateway.result = "Three files."
+    assert ask("confirm", ID, "Confirm: proceed").stdout == "Three files.\n"
 
 
 def test_what_waits_as_json_and_that_nothing_waits(ask, gateway):
@@ -174,7 +258,7 @@ def test_refusals_have_their_exit_status(ask, cli):
     assert (late.returncode, "Too late." in late.stderr) == (2, True)
     assert ask("confirm", "b" * 32, "x").returncode == 2
     gone = cli.run("tools", KITTY_API_BASE="http://127.0.0.1:9")
-    assert gone.returncode == 6
+    assert gone.returncode == 3
     assert "No gateway answers" in gone.stderr
 
 

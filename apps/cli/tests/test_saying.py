@@ -138,11 +138,43 @@ def test_who_may_not_see_the_phrase_still_has_the_answer_and_the_id(cli, gateway
     assert "To run it" not in done.stderr
 
 
+def test_the_help_of_say_states_the_default_that_is_sent(cli, gateway):
+    shown = " ".join(cli.run("say", "--help").stdout.replace("│", " ").split())
+    assert "Default: they may; the brain decides." in shown
+    asked = gateway(answer())
+    cli.run("say", "hello")
+    assert {"useAgent", "toolMode"} & set(asked.requests[0].body) == set()  # what the brain takes for yes, and auto
+
+
+def test_an_unknown_model_is_an_error_of_usage_that_names_the_known_ones(cli, gateway):
+    gateway([{"type": "error", "error": "There is no model 'gpt'. There are: kitty-q4.", "code": "unknown_model"}])
+    done = cli.run("say", "hello", "--model", "gpt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There are: kitty-q4." in done.stderr
+
+
+@pytest.mark.parametrize(("remembered", "is_told"), [(0, True), (3, False), (None, False)])
+def test_a_named_conversation_of_which_nothing_is_known_is_said_to_begin(cli, gateway, remembered, is_told):
+    events = answer()
+    events[-1]["result"]["routing"]["metadata"]["remembered"] = remembered
+    gateway(events)
+    told = "Nothing is remembered of conversation c␛9: it begins here."
+    assert (told in cli.run("say", "hello", "--conversation", "c\x1b9").stderr) == is_told
+    assert "it begins here" not in cli.run("say", "hello").stderr
+    assert "it begins here" not in cli.run("say", "hello", "--conversation", "c9", "--quiet").stderr
+
+
 def test_a_hint_can_be_copied_and_acts_on_no_terminal(cli, gateway):
-    waits = WAITS | {"pendingTool": "\x1b[2Jbroker.run", "confirmationPhrase": "go", "conversationId": "c 1; x"}
+    waits = WAITS | {
+        "pendingTool": "\x1b[2Jbroker.run",
+        "confirmationPhrase": "go",
+        "conversationId": "c 1; x",
+        "arguments": {"command": "pytest.run\x1b[2J"},
+    }
     asked = gateway(answer("It waits.", **waits))
     done = cli.run("say", "run the tests")
     assert "say \"go\" --conversation 'c 1; x'" in done.stderr
+    assert '\n  command: "pytest.run\\u001b[2J"\n' in done.stderr
     assert "\x1b" not in done.stderr
     assert [request.path for request in asked.requests] == ["/api/query/stream"]
 
@@ -252,10 +284,14 @@ def test_a_path_at_the_head_is_said(cli, gateway):
     assert asked.requests[0].body["prompt"] == "/etc/passwd holds what?"
 
 
-def test_without_a_stack_it_says_how_to_start_one(cli, free_ports):
-    done = cli.run("say", "x", KITTY_API_BASE=f"http://127.0.0.1:{free_ports(1)[0]}", KITTY_COMMAND="./kitty")
-    assert done.returncode != 0
-    assert "Start the stack with `./kitty up`" in done.stderr
+@pytest.mark.parametrize(
+    "words", [("say", "x"), ("say", "/models"), ("shell",), ("tools",), ("confirm",), ("confirm", "1")]
+)
+def test_without_a_stack_a_command_that_needs_one_is_status_3_and_says_how_to_start_it(cli, free_ports, words):
+    base = f"http://127.0.0.1:{free_ports(1)[0]}"
+    done = cli.run(*words, KITTY_API_BASE=base, KITTY_COMMAND="./kitty")
+    told = f"No gateway answers at {base}. Start the stack with `./kitty up`, or set KITTY_API_BASE."
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", f"kitty-cli: {told}\n")
 
 
 def test_what_the_model_says_cannot_act_on_the_terminal(cli, gateway):

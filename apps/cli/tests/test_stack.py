@@ -34,6 +34,8 @@ if os.environ.get("STAND_IN_REFUSES") == NAME:
     sys.exit(3)
 if os.environ.get("STAND_IN_ENDS_SILENTLY") == NAME:
     sys.exit(3)
+if os.environ.get("STAND_IN_CRASHES") == NAME:
+    raise RuntimeError("a library is missing")
 if os.environ.get("STAND_IN_IS_SLOW") == NAME:
     time.sleep(2)
 if os.environ.get("STAND_IN_HANGS") == NAME:
@@ -42,7 +44,7 @@ if os.environ.get("STAND_IN_HANGS") == NAME:
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         told = {{name: os.environ.get(name) for name in ("KITTY_BIND", "GATEWAY_BASE", "BROKER_WORKSPACE")}}
-        missing = 0 if told["BROKER_WORKSPACE"] else 6
+        missing = int(os.environ.get("STAND_IN_LACKS", "0")) if told["BROKER_WORKSPACE"] else 6
         counts = {{"commands_available": 8 - missing, "commands_unavailable": missing}}
         body = {{"service": NAME, "status": "ok", "token": os.environ.get("KITTY_SERVICE_TOKEN"), "told": told}}
         body["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
@@ -127,6 +129,12 @@ def test_all_programs_share_one_token_that_only_this_user_can_read(stack):
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+def test_up_says_that_a_token_of_ones_own_can_be_guessed(stack):
+    assert "KITTY_SERVICE_TOKEN has fewer than 16 characters" in stack.run("up", KITTY_SERVICE_TOKEN="short").stderr
+    stack.run("down")
+    assert "KITTY_SERVICE_TOKEN" not in stack.run("up", KITTY_SERVICE_TOKEN="x" * 16).stderr
+
+
 def test_a_program_that_dies_is_started_again_at_the_same_address(stack):
     assert stack.run("up").returncode == 0
     before = pids(stack)
@@ -166,6 +174,17 @@ def test_a_wrong_setting_ends_the_start_with_what_the_program_said(stack):
     silent = stack.run("up", STAND_IN_ENDS_SILENTLY="brain")
     assert (silent.returncode, "SOME_SETTING" in silent.stderr) == (3, False)
     assert "brain ended at its start. It said nothing" in silent.stderr
+
+
+def test_a_program_that_crashes_at_its_start_is_told_at_once_with_what_it_said(stack):
+    began = time.monotonic()
+    done = stack.run("up", STAND_IN_CRASHES="gateway")
+    assert time.monotonic() - began < WITHIN_SEC
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "gateway ended at its start with status 1. It said last" in done.stderr
+    assert "RuntimeError: a library is missing" in done.stderr
+    assert [name for _, name in stack.started()].count("gateway") == 1
+    assert all(is_gone(int(pid)) for pid, *_ in stack.started())
 
 
 def test_two_programs_on_one_port_are_refused(stack):
@@ -242,14 +261,38 @@ def test_the_brokers_workspace_is_named_where_the_stack_is_shown(stack):
     for text in (began.stdout, shown.stdout):
         assert f"Workspace of the broker: {both}\n" in text
     assert told(stack)["broker"]["BROKER_WORKSPACE"] == both
-    assert "--workspace holds from the start on" in stack.run("up", "--workspace", "home").stdout
+
+
+def test_a_stack_that_runs_takes_no_other_workspace_and_says_so(stack):
+    (stack.folder / "link").symlink_to("home")
+    assert stack.run("up", "--workspace", "home").returncode == 0
+    for again in (("up",), ("up", "--workspace", "home"), ("up", "--workspace", "link")):
+        done = stack.run(*again)
+        assert (done.returncode, "It runs already." in done.stdout) == (0, True)
+    for other in (("--workspace", "."), ("--workspace", "home", "--workspace", ".")):
+        refused = stack.run("up", *other)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"with the workspace {stack.folder / 'home'}; nothing was changed" in refused.stderr
+    assert len(stack.started()) == 4
+    assert told(stack)["broker"]["BROKER_WORKSPACE"] == str(stack.folder / "home")
+
+
+def test_a_stack_without_a_workspace_takes_none_later(stack):
+    assert stack.run("up").returncode == 0
+    refused = stack.run("up", "--workspace", "home")
+    assert (refused.returncode, "with no workspace; nothing was changed" in refused.stderr) == (2, True)
 
 
 def test_without_a_workspace_it_is_said_what_is_missing(stack):
     began = stack.run("up")
     for text in (began.stdout, stack.run("status").stdout):
-        assert "The broker has no workspace: 6 of 8 commands are unavailable." in text
-        assert "up --workspace DIR" in text
+        words = "The broker has no workspace: 6 of 8 commands are unavailable (`kitty-cli tools` says why)."
+        assert f"{words} `kitty-cli down`, then `up --workspace DIR`, gives it one." in text
+
+
+def test_commands_that_are_unavailable_for_another_reason_are_counted_and_the_reason_is_where_it_is_said(stack):
+    began = stack.run("up", "--workspace", "home", STAND_IN_LACKS="2")
+    assert f"{stack.folder / 'home'}: 2 of 8 commands are unavailable (`kitty-cli tools` says why)\n" in began.stdout
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "a:b"])

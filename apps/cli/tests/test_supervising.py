@@ -97,16 +97,17 @@ async def test_programs_are_stopped_in_reverse_order():
 
 
 async def test_one_that_ended_is_not_said_to_run_before_it_is_started_again():
-    told, child = [], ScriptedChild(1, answers=False)
+    told, child = [], ScriptedChild(1, 1)
 
     async def sleep(seconds: float) -> None:
-        child.is_ready = bool(told) and "ended" in told[-1].programs[0].state
+        child.is_ready = child.starts == 2 and "ended" in told[-1].programs[0].state
         for _ in range(5):
             await asyncio.sleep(0)
 
-    await run_until(Supervisor([child], told.append, sleep), lambda: child.starts == 2 and told[-1].is_ready)
+    await run_until(Supervisor([child], told.append, sleep), lambda: child.starts == 3 and told[-1].is_ready)
     states = [record.programs[0].state for record in told if record.programs]
-    assert states == ["starting", "ended with 1, starts again in 0.5 s", "starting", "running", "stopped"]
+    first = ["starting", "running", "ended with 1, starts again in 0.5 s"]
+    assert states == [*first, "starting", "ended with 1, starts again in 1 s", "starting", "running", "stopped"]
 
 
 async def test_a_start_that_fails_later_on_is_tried_again():
@@ -145,6 +146,17 @@ async def test_a_configuration_that_is_wrong_is_not_tried_again():
     assert child.starts == 1
     assert other.stopped
     assert {program.name: program.state for program in told[-1].programs} == {"brain": "failed", "gateway": "stopped"}
+
+
+@pytest.mark.parametrize(("status", "state"), [(1, "failed with status 1"), (-9, "failed by signal 9")])
+async def test_a_program_that_ends_before_it_ever_answered_ends_the_stack(status, state):
+    child, other, told = ScriptedChild(status, answers=False), ScriptedChild(), []
+    other.name = "gateway"
+    supervisor = Supervisor([other, child], told.append, Pauses().sleep)
+    async with asyncio.timeout(10):
+        await supervisor.run(asyncio.Event())
+    assert (supervisor.failed, child.starts, other.stopped) == ("brain", 1, True)
+    assert {program.name: program.state for program in told[-1].programs} == {"brain": state, "gateway": "stopped"}
 
 
 async def test_status_3_after_it_answered_is_an_end_like_any_other():

@@ -353,6 +353,18 @@ def test_rows_of_a_tool_are_found_by_either_spelling(trail, make_invocation):
         assert [entry.columns["tool"] for entry in trail.log.entries(tool=name)] == ["research.web_search"]
 
 
+def test_rows_of_a_tool_that_runs_commands_are_found_by_the_tool_and_by_the_command(trail, make_invocation):
+    for tool in ("broker.run", "broker.run:disk.usage", "broker.run:git.log", "broker.runs", "broker_run2:x"):
+        trail.log.append(make_invocation(tool=tool))
+
+    def found(name):
+        return {entry.columns["tool"] for entry in trail.log.entries(tool=name)}
+
+    assert found("broker_run") == {"broker.run", "broker.run:disk.usage", "broker.run:git.log"}
+    assert found("broker.run:disk.usage") == {"broker.run:disk.usage"}
+    assert found("broker") == found("disk.usage") == set()
+
+
 def test_a_changed_prompt_is_found(trail, make_invocation):
     row = make_invocation()
     trail.opened(store_prompts=True).append(row, "write fib")

@@ -214,3 +214,15 @@ async def test_only_what_is_open_answers_without_the_token_and_only_to_this_mach
         response = await client.post(path, content=b"{}", headers=headers)
     assert response.status_code == status
     assert status != 200 or response.json() is (sent.get("authorization") == "Bearer t0ken")
+
+
+@pytest.mark.parametrize(("token", "is_told"), [("x" * 15, True), ("x" * 16, False), (None, False)])
+def test_a_token_that_can_be_guessed_is_warned_of(token, is_told):
+    @asynccontextmanager
+    async def lifespan(app):
+        yield
+
+    with structlog.testing.capture_logs() as logs:
+        guard = Guard(service_token=token)
+        create_service("example", guard=guard, registry=CollectorRegistry(), lifespan=lifespan, version="1")
+    assert [line["event"] for line in logs] == ["short_service_token"] * is_told

@@ -7,6 +7,15 @@ from kitty_core.errors import ConfigurationError
 from kitty_core.settings import KittySettings, environment, read_settings
 
 
+class Reached(KittySettings):
+    kitty_bind: str = "127.0.0.1"
+    kitty_service_token: str | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.kitty_bind == "127.0.0.1"
+
+
 class Example(KittySettings):
     depth: int = Field(default=2, ge=0, validation_alias=AliasChoices("EX_DEPTH", "EX_LEVELS"))
     ex_name: str = "plain"
@@ -40,3 +49,14 @@ def test_without_a_file_only_the_environment_counts(tmp_path, monkeypatch):
     found = environment(tmp_path / "missing")
     assert found["EX_DEPTH"] == "5"
     assert "EX_NAME" not in found
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 15, f"{'x' * 15} "])
+def test_a_short_token_is_refused_where_other_machines_reach_the_service(monkeypatch, token):
+    monkeypatch.setenv("KITTY_SERVICE_TOKEN", token)
+    assert read_settings(Reached, None).kitty_service_token == token
+    monkeypatch.setenv("KITTY_BIND", "0.0.0.0")
+    with pytest.raises(ConfigurationError, match="KITTY_SERVICE_TOKEN has fewer than 16 characters"):
+        read_settings(Reached, None)
+    monkeypatch.setenv("KITTY_SERVICE_TOKEN", "x" * 16)
+    assert read_settings(Reached, None).kitty_service_token == "x" * 16

@@ -33,7 +33,7 @@ def test_words_that_are_nearly_the_same_are_not(start, first, second):
 
 
 def test_another_user_other_tools_another_model_and_another_manner_are_other_questions(start):
-    brain, model, gateway = start("Yes.")
+    brain, model, gateway = start("Yes.", model={"model": "m2"})
     brain.query("what is up")
     for fields in ({"user": "bob"}, {"modelAlias": "m2"}, {"verbosity": 5}, {"forceTier": "f16"}):
         assert not brain.query("what is up", **fields).json()["routing"]["cached"]

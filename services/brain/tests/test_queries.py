@@ -348,10 +348,47 @@ def test_with_tools_off_it_is_one_plain_completion(start):
 
 
 def test_the_tier_and_the_model_can_be_chosen(start):
-    brain, _, _, f16 = start("from q4", f16="from f16")
+    brain, _, _, f16 = start("from q4", model={"model": "my-model"}, f16="from f16")
     body = brain.query("what is up", forceTier="f16", modelAlias="my-model").json()
     assert (body["result"]["output"], body["routing"]["tier"]) == ("from f16", "f16")
     assert f16.generations[0].body["model"] == "my-model"
+
+
+@pytest.mark.parametrize("said", [{"modelAlias": "gpt"}, {"prompt": "/model gpt hello"}])
+def test_a_model_that_nobody_has_is_refused_with_those_there_are(start, said):
+    brain, model, _, f16 = start("Yes.", model={"model": "/models/qwen.gguf"}, f16="Yes.")
+    f16.model = "qwen2.5:7b"
+    answer = brain.post("/api/query", {"prompt": "hello", **said})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_model")
+    detail = "There are: kitty-q4, kitty-f16, kitty-coder, kitty-coder-small, kitty-primary, qwen2.5:7b."
+    assert answer.json()["detail"] == f"There is no model 'gpt'; nothing was asked. {detail}"
+    assert model.generations == f16.generations == []
+    assert brain.stream("hello", modelAlias="gpt")[-1]["code"] == "unknown_model"
+
+
+@pytest.mark.parametrize("alias", ["qwen2.5:7b", "kitty-primary", "kitty-coder-small", None])
+def test_a_name_that_a_server_lists_is_known_and_so_is_an_alias_of_the_house(start, alias):
+    brain, _, _ = start("Yes.", model={"model": "qwen2.5:7b"})
+    assert brain.query("what is up", modelAlias=alias).status_code == 200
+
+
+def test_where_a_server_does_not_say_what_it_has_any_name_may_be_one_of_its(start):
+    brain, _, _ = start("Yes.", model={"openai": False})
+    assert brain.query("what is up", modelAlias="gpt").status_code == 200
+    brain, _, _, f16 = start("Yes.", f16="Yes.")
+    f16.html = True
+    assert brain.query("what is up", modelAlias="gpt").status_code == 200
+
+
+def test_how_much_of_a_conversation_was_remembered_is_told(start):
+    brain, _, _ = start("Yes.")
+
+    def remembered(conversation_id, **fields):
+        body = brain.query("what is up", conversationId=conversation_id, **fields).json()
+        return body["routing"]["metadata"]["remembered"]
+
+    assert [remembered("c1"), remembered("c1"), remembered("c2"), remembered(None)] == [0, 1, 0, 0]
+    assert remembered("c1", user="bob") == 0
 
 
 def test_both_spellings_and_both_places_of_the_prompt_are_read(start):
@@ -516,7 +553,7 @@ def test_the_chosen_model_writes_the_code_too(start, said, fields):
 
 def test_an_alias_that_the_coding_tool_does_not_know_costs_no_job(start):
     calls = {"coding_generate": [refused(422, "unknown_model"), done("coding.generate", MADE)]}
-    brain, _, gateway = start("unused", gateway={"calls": calls})
+    brain, _, gateway = start("unused", gateway={"calls": calls}, model={"model": "my-model"})
     response = brain.query("Write a function f.", modelAlias="my-model")
     assert [call.body["arguments"].get("model") for call in gateway.invocations] == ["my-model", None]
     assert CODE in response.json()["result"]["output"]

@@ -222,14 +222,18 @@ def test_a_service_acts_for_the_user_it_was_told_and_others_cannot_claim_one(sta
     assert service.seen[1].headers["x-kitty-role"] == "user"
 
 
-def test_an_address_that_is_none_of_the_house_gets_no_service_token(start):
+def test_an_address_that_is_none_of_the_house_gets_no_service_token_and_is_not_told_who_asks(start):
     with running_service(Reply({"success": True})) as elsewhere:
         entry = f"{{method: POST, url: {elsewhere.base_url}/hook, hazard_class: none}}"
         home = "{method: POST, url: '${BROKER_BASE}/home', hazard_class: none}"
         gateway, service = start(registry=f"tools: {{out.side: {entry}, in.side: {home}}}")
-        assert gateway.post("/api/tools/out.side", {}).status_code == 200
-        assert gateway.post("/api/tools/in.side", {}).status_code == 200
-        assert "authorization" not in elsewhere.seen[0].headers
+        ann = gateway.key("ann", "admin")
+        assert gateway.post("/api/tools/out.side", {}, **ann).status_code == 200
+        assert gateway.post("/api/tools/in.side", {}, **ann).status_code == 200
+        told = elsewhere.seen[0]
+        assert {"authorization", "x-kitty-user", "x-kitty-role"} & set(told.headers) == set()
+        assert ("x-request-id" in told.headers, "ann" in str(told)) == (True, False)
+        assert (service.seen[0].headers["x-kitty-user"], service.seen[0].headers["x-kitty-role"]) == ("ann", "admin")
         assert service.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
         elsewhere.script = Reply(status=401)
         assert "token is not for it" in gateway.post("/api/tools/out.side", {}).json()["detail"]

@@ -187,11 +187,31 @@ def test_a_model_gets_no_phrase_and_cannot_confirm(start):
         seen = ask(gateway, headers)
         assert seen["confirmationPhrase"] is None
         assert PHRASE not in str(seen)
-        assert f"kitty-cli confirm {seen['pendingId']}" in seen["hint"]
+        assert (seen["hint"], "arguments" in seen) == (f"confirm with `kitty-cli confirm {seen['pendingId']}`", False)
         assert gateway.get("/api/confirmations", **headers).status_code == 403
         answer = say(gateway, seen, PHRASE, headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "human_needed")
     assert wiped(service) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("./kitty", "./kitty confirm"), ("../kitty", "../kitty confirm"), ("/home/ann/kitty", "kitty confirm")],
+)
+def test_a_hint_names_the_command_that_started_the_stack_and_no_folder_of_the_machine(
+    start, monkeypatch, command, told
+):
+    monkeypatch.setenv("KITTY_COMMAND", command)
+    gateway, _ = start()
+    model = {"x-kitty-surface": "model"}
+    seen = ask(gateway, model)
+    assert seen["hint"] == f"confirm with `{told} {seen['pendingId']}`"
+    assert say(gateway, seen, PHRASE, model).json()["detail"].endswith(f"only: `{told} ID`.")
+
+
+def test_a_person_is_shown_what_the_phrase_would_allow(start):
+    gateway, _ = start()
+    assert ask(gateway)["arguments"] == {"path": "/data"}
 
 
 def test_a_call_that_a_model_made_is_confirmed_by_its_person(start):

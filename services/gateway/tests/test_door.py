@@ -140,7 +140,10 @@ def test_a_services_headers_make_no_page_no_cookie_and_no_open_door_of_the_answe
         ("disk.secret", {}, 403, ("disk.secret", "tool_blocked")),
         ("disk.wipe", {"arguments": {"path": 7}}, 422, ("disk.wipe", "bad_request")),
         ("disk_wipe", {"arguments": {}}, 422, ("disk.wipe", "bad_request")),
-        ("broker.run", {"arguments": {"command": "rm"}}, 404, ("broker.run", "unknown_command")),
+        ("broker.run", {"arguments": {"command": "rm"}}, 404, ("broker.run:rm", "unknown_command")),
+        ("broker.run", {"arguments": {"command": "rm -rf /"}}, 404, ("broker.run", "unknown_command")),
+        ("broker.run", {"arguments": {"command": "a" * 65}}, 404, ("broker.run", "unknown_command")),
+        ("broker.run", {"arguments": {"command": 7}}, 422, ("broker.run", "bad_request")),
     ],
 )
 def test_what_is_refused_reaches_no_service_and_leaves_one_row(start, tool, body, status, said):

@@ -54,6 +54,13 @@ def test_a_setting_that_cannot_work_keeps_it_from_starting(env, name, value):
     assert (done.returncode, name in done.stderr) == (3, True)
 
 
+def test_a_short_service_token_is_warned_of_on_loopback(env, started, tmp_path):
+    log = tmp_path / "gateway.log"
+    with started({**env, "KITTY_SERVICE_TOKEN": "short"}, log):
+        pass
+    assert "short_service_token" in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("registry", "place"),
     [

@@ -76,6 +76,7 @@ def test_a_person_is_told_the_phrase_in_the_brains_own_answer_and_a_model_is_not
     told = answer()
     assert told["confirmationPhrase"] == PHRASE
     assert told["hint"] == f"say exactly: {PHRASE}"
+    assert told["arguments"] == {"path": "/data"}
     assert (told["pendingTool"], told["hazardClass"], told["result"]) == ("disk.wipe", "high", {"output": "It waits."})
     for headers in (AS_BRAIN, {"x-kitty-surface": "model"}):
         assert (answer(**headers)["confirmationPhrase"], PHRASE in str(answer(**headers))) == (None, False)

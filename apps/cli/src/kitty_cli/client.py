@@ -23,6 +23,7 @@ from kitty_cli.errors import (
     UsageProblem,
 )
 from kitty_cli.sse import Event, FrameParser
+from kitty_cli.waiting_call import argument_lines
 
 CONNECT_WITHIN_SEC = 5.0
 SILENCE_SEC = 60.0
@@ -114,7 +115,7 @@ def no_stream(service: Service, path: str, response: httpx.Response, content: by
     phrase = waiting.get("confirmationPhrase")
     words = f"{command_name()} confirm {pending}" + (f" {shlex.quote(str(phrase))}" if phrase else "")
     what = f"{tool} (hazard class {waiting.get('hazardClass')}) waits for your word; nothing was run."
-    return CallWaits(f"{what}\nTo run it: {words}", waiting)
+    return CallWaits("\n".join([what, *argument_lines(waiting.get("arguments")), f"To run it: {words}"]), waiting)
 
 
 def headers_for(service: Service) -> dict[str, str]:

@@ -5,14 +5,15 @@ from typing import Any
 
 import httpx
 
-from kitty_cli.client import CONNECT_WITHIN_SEC, Service, as_content, headers_for, refusal
+from kitty_cli.client import CONNECT_WITHIN_SEC, Service, as_content, headers_for, healthz, refusal
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import NotConfigured, ServiceFailed, ServiceIsGone
+from kitty_cli.errors import NotConfigured, ServiceFailed
 from kitty_cli.stack_record import gateway_of, read_stack
 
 USUAL = "http://localhost:8080"
 ANSWERS_WITHIN_SEC = 3600.0
 """A tool may take that long; the gateway has its own deadline."""
+HEALTH_WITHIN_SEC = 10.0
 
 
 def find_gateway(api: str | None, env: Mapping[str, str]) -> Service:
@@ -25,10 +26,9 @@ def call(service: Service, method: str, path: str, body: Mapping[str, Any] | Non
     """The JSON object that answers.
 
     Raises:
-        ServiceIsGone: nothing answers there.
         ServiceRefused: the answer is a problem document.
         ServiceFailed: it is no answer of a gateway.
-        NotConfigured: its address is none, or the key.
+        NotConfigured: nothing answers there, or its address is none, or the key.
         UsageProblem: the body is no text.
     """
     content, headers = None if body is None else as_content(body), headers_for(service)
@@ -50,6 +50,16 @@ def call(service: Service, method: str, path: str, body: Mapping[str, Any] | Non
     return document
 
 
+def check_gateway(service: Service) -> None:
+    """Returns where something answers as a service does; for what begins before it asks.
+
+    Raises:
+        NotConfigured: nothing does.
+    """
+    if healthz(service.base_url, HEALTH_WITHIN_SEC) is None:
+        raise is_gone(service)
+
+
 def listed(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """The list of this name in an answer.
 
@@ -62,8 +72,8 @@ def listed(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {"name": entry} for entry in found]
 
 
-def is_gone(service: Service) -> ServiceIsGone:
+def is_gone(service: Service) -> NotConfigured:
     """The error that says how to have a gateway."""
-    return ServiceIsGone(
+    return NotConfigured(
         f"No gateway answers at {service.base_url}. Start the stack with `{command_name()} up`, or set KITTY_API_BASE."
     )

@@ -76,9 +76,14 @@ def code(
 @app.command()
 def say(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="It may begin with /agent on or /model NAME.")],
-    agent: Annotated[bool | None, typer.Option("--agent/--no-agent", help="Whether tools may be called.")] = None,
+    agent: Annotated[
+        bool | None,
+        typer.Option("--agent/--no-agent", help="Whether tools may be called. Default: they may; the brain decides."),
+    ] = None,
     model: Annotated[str | None, typer.Option(metavar="A", help="Which model answers.")] = None,
-    conversation: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this conversation.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with this one; an id that is not known begins one.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole answer.")] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")] = False,

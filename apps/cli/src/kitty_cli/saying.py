@@ -24,6 +24,7 @@ from kitty_cli.progress import display_for
 from kitty_cli.render import write_json
 from kitty_cli.sse import Event
 from kitty_cli.visible import visible
+from kitty_cli.waiting_call import argument_lines
 from kitty_core.settings import environment
 
 Answer = Mapping[str, Any]
@@ -56,6 +57,9 @@ def say(options: SayOptions) -> ExitCode:
     body = body_of(replace(saying, message=options.text), options.conversation or uuid4().hex)
     with display_for(options.quiet) as display:
         answer = asyncio.run(ask(service, body, lambda line: display.say(line), options.timeout))
+    if options.conversation and not options.quiet and begins_anew(answer):
+        told = f"Nothing is remembered of conversation {options.conversation}: it begins here."
+        print(f"kitty-cli: {visible(told)}", file=sys.stderr)
     if options.as_json:
         write_json(answer)
     else:
@@ -94,7 +98,8 @@ async def ask(
     """The brain's answer; `on_step` is told what it does on the way.
 
     Raises:
-        ServiceRefused, ServiceFailed, ServiceIsGone, OutOfTime: as `client.follow` says, and where the brain gave up.
+        ServiceRefused, ServiceFailed, OutOfTime: as `client.follow` says, and where the brain gave up.
+        NotConfigured: nothing answers there.
     """
 
     def tell(event: Event) -> None:
@@ -146,10 +151,17 @@ def text_of(answer: Answer) -> str:
     return "" if output is None else str(output)
 
 
+def begins_anew(answer: Answer) -> bool:
+    """Whether the brain says that it remembered nothing of the conversation."""
+    metadata = (answer.get("routing") or {}).get("metadata") or {}
+    return metadata.get("remembered") == 0
+
+
 def confirmation_lines(answer: Answer) -> list[str]:
     """How a person lets a waiting call run."""
     tool, pending = answer.get("pendingTool"), answer.get("pendingId")
     lines = [f"{tool} (hazard class {answer.get('hazardClass')}) waits for your word; nothing was run."]
+    lines += argument_lines(answer.get("arguments"))
     if phrase := answer.get("confirmationPhrase"):
         conversation = shlex.quote(str(answer.get("conversationId")))
         lines.append(f'To run it: {command_name()} say "{phrase}" --conversation {conversation}')

@@ -20,9 +20,10 @@ from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives, slash_word
 from kitty_cli.errors import CliError, Terminated
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, find_gateway, listed
+from kitty_cli.gateway import call, check_gateway, find_gateway, listed
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
+from kitty_cli.tool_list import command_lines
 from kitty_cli.translate import translate
 from kitty_cli.visible import visible
 from kitty_core.confirmation import read_reply
@@ -138,6 +139,8 @@ class Shell:
         for tool in listed(call(self._service, "GET", "/api/tools"), "tools"):
             state = "" if tool.get("enabled", True) else " (disabled)"
             self._say(visible(f"{tool.get('name')} [{tool.get('hazard_class')}]{state}: {tool.get('description', '')}"))
+            for line in command_lines(tool):
+                self._say(visible(f"    {line}"))
 
     def _trace(self) -> None:
         lines = trace_lines(self._last) if self._last else ["Nothing was said yet."]
@@ -155,8 +158,10 @@ class Shell:
 
 
 def run_shell(api: str | None) -> ExitCode:
-    """Runs a session until its end."""
-    shell = Shell(find_gateway(api, environment()), _print)
+    """Runs a session until its end. Raises: NotConfigured: there is no gateway to talk with."""
+    service = find_gateway(api, environment())
+    check_gateway(service)
+    shell = Shell(service, _print)
     for line in _lines():
         try:
             shell.take(line)

@@ -6,6 +6,7 @@ down: SIGTERM to the supervisor, wait; what it has left behind is ended one by o
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import filelock
 
 from kitty_cli.command_name import command_name
 from kitty_cli.detached import end, let_go, start_detached
-from kitty_cli.errors import NotConfigured
+from kitty_cli.errors import NotConfigured, UsageProblem
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.model_plan import make_plan, pull_what_is_missing
 from kitty_cli.progress import display_for
@@ -33,10 +34,10 @@ from kitty_cli.stack_plan import (
     with_engine,
     with_workspaces,
 )
-from kitty_cli.stack_record import ProgramRecord, StackRecord, log_of, read_stack, stack_file
+from kitty_cli.stack_record import FAILED, ProgramRecord, StackRecord, log_of, read_stack, stack_file
 from kitty_cli.tail import fresh, size_of, tail_of
 from kitty_cli.visible import visible
-from kitty_core.service_token import service_token
+from kitty_core.service_token import LEAST_CONFIGURED, is_short, service_token
 from kitty_core.settings import environment
 from kitty_core.state import state_dir
 from kitty_models.choice import resolve
@@ -53,7 +54,7 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
     """Starts everything and returns when all of it answers. The broker's commands may work in `workspaces`.
 
     Raises:
-        UsageProblem: a workspace is none.
+        UsageProblem: a workspace is none, or the stack that runs has others.
         NotConfigured: a port is taken, a setting is wrong, or a program does not come up.
         NoModel: no model can be had.
 
@@ -63,8 +64,8 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
         record = read_stack()
         if record is not None and record.is_supervised:
             other = "" if model is None else f" --model {model} changes nothing: `{command_name()} down` first."
-            again = f" `{command_name()} down` first: --workspace holds from the start on." if workspaces else ""
-            return _show(record, as_json, f"It runs already.{other}{again}")
+            _check_workspaces(record, workspaces)
+            return _show(record, as_json, f"It runs already.{other}")
         if record is not None:
             _end_programs(record)
         env = with_workspaces(with_absolute_paths(environment(), Path.cwd()), workspaces, Path.cwd())
@@ -72,10 +73,34 @@ def up(model: str | None, as_json: bool, quiet: bool, workspaces: Sequence[Path]
         check_ports(plan.programs)
         with display_for(quiet) as display:
             display.say(f"Starting {', '.join(program.name for program in plan.programs)}.")
-            for line in door_lines(plan.bind):
+            for line in [*door_lines(plan.bind), *_token_lines(environment())]:
                 display.say(line)
             record = _start(plan)
         return _show(record, as_json, f"`{command_name()} down` stops it.")
+
+
+def _token_lines(env: Mapping[str, str]) -> Iterator[str]:
+    token = env.get("KITTY_SERVICE_TOKEN")
+    if token and is_short(token):
+        yield (
+            f"KITTY_SERVICE_TOKEN has fewer than {LEAST_CONFIGURED} characters and can be guessed; without it "
+            "the services share one that is made for them."
+        )
+
+
+def _check_workspaces(record: StackRecord, wanted: Sequence[Path]) -> None:
+    """Raises: UsageProblem: the stack that runs has other workspaces than these, where there are any."""
+    named = with_workspaces({}, wanted, Path.cwd()).get("BROKER_WORKSPACE", "")
+    if named and _folders_in(named) != _folders_in(record.workspace):
+        has = f"the workspace {record.workspace}" if record.workspace else "no workspace"
+        raise UsageProblem(
+            f"The stack runs already, with {has}; nothing was changed. A workspace holds from the start on: "
+            f"`{command_name()} down` first."
+        )
+
+
+def _folders_in(workspaces: str) -> set[Path]:
+    return {Path(folder).resolve() for folder in workspaces.split(os.pathsep) if folder}
 
 
 def down() -> ExitCode:
@@ -146,10 +171,11 @@ def _workspace_lines(stack: Mapping[str, Any]) -> Iterator[str]:
     health = next((program["health"] for program in stack["programs"] if program["name"] == "broker"), None) or {}
     missing, there = health.get("commands_unavailable"), health.get("commands_available")
     count = f": {missing} of {missing + there} commands are unavailable" if missing and there is not None else ""
+    count += f" (`{command_name()} tools` says why)" if count else ""
     if stack["workspace"]:
-        yield f"Workspace of the broker: {stack['workspace']}{count and f'{count}; its log says why'}"
+        yield f"Workspace of the broker: {stack['workspace']}{count}"
     else:
-        yield f"The broker has no workspace{count}. `{command_name()} up --workspace DIR` names one."
+        yield f"The broker has no workspace{count}. `{command_name()} down`, then `up --workspace DIR`, gives it one."
 
 
 def _health_words(program: Mapping[str, Any]) -> str:
@@ -218,11 +244,11 @@ def _call_off(process: "subprocess.Popen[bytes]") -> None:
 
 def _why_not(record: StackRecord | None, began: Mapping[str, int], otherwise: str) -> str:
     programs = record.programs if record else ()
-    failed = next((program for program in programs if program.state == "failed"), None)
+    failed = next((program for program in programs if program.state.startswith(FAILED)), None)
     slow = failed or next((program for program in programs if program.state not in ("running", "stopped")), None)
     if slow is None or slow.log is None:
         return otherwise
-    what = "ended at its start" if failed else "did not answer"
+    what = f"ended at its start{failed.state.removeprefix(FAILED)}" if failed else "did not answer"
     return f"{slow.name} {what}.{tail_of(log_of(slow.name), began.get(slow.name, 0))}"
 
 

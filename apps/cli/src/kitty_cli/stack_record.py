@@ -8,6 +8,9 @@ from kitty_cli.detached import process_of
 from kitty_cli.state import write_atomically
 from kitty_core.state import state_dir
 
+FAILED = "failed"
+"""How the state of a program begins that did not come up."""
+
 
 @dataclass(frozen=True)
 class ProgramRecord:
@@ -20,7 +23,7 @@ class ProgramRecord:
     base_url: str
     log: str | None
     state: str
-    """starting, running, failed, stopped, or how it ended and when it starts again."""
+    """starting, running, failed (and how), stopped, or how it ended and when it starts again."""
     restarts: int
 
     @property

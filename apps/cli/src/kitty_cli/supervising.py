@@ -6,8 +6,9 @@ plan on stdin → model server → programs, all at once ─┐
 SIGTERM → the programs in reverse order → model server
 
 What runs is on record (`stack.json`) at each change, so that `status` can show it, and `down` can end what a supervisor
-that was killed has left behind. Exit status 3: a program ended at its start because a setting is wrong; a program whose
-process cannot even be made ends the stack as well, unless it ran before: then that is tried again like any other start.
+that was killed has left behind. Exit status 3: a program ended before it ever answered, or at a later start because a
+setting is wrong; a program whose process cannot even be made ends the stack as well, unless it ran before: then that is
+tried again like any other start.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.stack_children import EngineChild, ServiceChild
 from kitty_cli.stack_plan import StackPlan
-from kitty_cli.stack_record import ProgramRecord, StackRecord, write_stack
+from kitty_cli.stack_record import FAILED, ProgramRecord, StackRecord, write_stack
 from kitty_models.errors import ModelsError
 
 FIRST_PAUSE_SEC, LONGEST_PAUSE_SEC = 0.5, 30.0
@@ -69,10 +70,10 @@ class Supervisor:
         me = psutil.Process()
         self._record = StackRecord(pid=me.pid, created=me.create_time(), programs=())
         self.failed: str | None = None
-        """The program whose settings are wrong, if that ended the stack."""
+        """The program that did not come up, if that ended the stack."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Returns when `stop` is set, or a setting is wrong, and everything is gone.
+        """Returns when `stop` is set, or a program does not come up, and everything is gone.
 
         Raises:
             OSError, ModelsError: a program cannot be started at all. Everything is gone then, too.
@@ -107,9 +108,9 @@ class Supervisor:
                 how = f"could not be started ({error})"
             else:
                 status, was_ready = await self._life_of(child)
-                if status == ExitCode.CONFIGURATION and not was_ready:
+                if not was_ready and (status == ExitCode.CONFIGURATION or not restarts):
                     self.failed = child.name
-                    self._note(child.name, state="failed")
+                    self._note(child.name, state=failed_with(status))
                     return
                 how = f"ended with {status}"
             if self._clock() - began > STEADY_AFTER_SEC:
@@ -141,6 +142,13 @@ class Supervisor:
         for program in self._record.programs:
             if program.name == name:
                 self._put(replace(program, **changes))  # type: ignore[arg-type]  # the callers name its fields
+
+
+def failed_with(status: int) -> str:
+    """The state of a program that did not come up; without its status where that says that a setting is wrong."""
+    if status == ExitCode.CONFIGURATION:
+        return FAILED
+    return f"{FAILED} by signal {-status}" if status < 0 else f"{FAILED} with status {status}"
 
 
 def children_of(plan: StackPlan) -> list[Child]:

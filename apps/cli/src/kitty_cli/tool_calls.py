@@ -19,22 +19,23 @@ from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call as ask_gateway
 from kitty_cli.gateway import find_gateway, listed
 from kitty_cli.render import write_json
+from kitty_cli.tool_list import tool_lines
+from kitty_cli.tool_result import show_tool_result
 from kitty_cli.visible import visible
+from kitty_cli.waiting_call import argument_lines
 from kitty_core.confirmation import read_reply
 from kitty_core.settings import environment
 
 
 def show_tools(as_json: bool) -> ExitCode:
-    """All tools of the gateway, each in a line or two."""
+    """All tools of the gateway, each in a line or two, and what commands they run."""
     answer = ask_gateway(find_gateway(None, environment()), "GET", "/api/tools")
     tools = listed(answer, "tools")
     if as_json:
         write_json(answer)
         return ExitCode.VERIFIED
     for tool in tools:
-        says = "needs your word" if tool["requires_confirmation"] else "runs when called"
-        state = says if tool["enabled"] else "switched off"
-        print(visible(f"{tool['name']:<22} hazard {tool['hazard_class']:<7} {state}\n    {tool['description']}"))
+        print(visible("\n".join(tool_lines(tool))))
     return ExitCode.VERIFIED
 
 
@@ -129,7 +130,7 @@ def _said(
     elif answer["decision"] == "cancelled":
         print("Cancelled; nothing was run.", file=sys.stderr)
     else:
-        print(visible(json.dumps(answer["result"], indent=2, ensure_ascii=False)))
+        show_tool_result(answer["result"])
     is_well = answer.get("decision") == "cancelled" or answer.get("status") == "ok"
     return ExitCode.VERIFIED if is_well else ExitCode.NOT_VERIFIED
 
@@ -146,16 +147,14 @@ def _show_all(waiting: list[dict[str, Any]], as_json: bool) -> ExitCode:
 
 
 def _in_words(call: Mapping[str, Any]) -> str:
-    arguments = json.dumps(call["arguments"], ensure_ascii=False)
     how = f"  To run it, say exactly: {call['confirmationPhrase']}\n  To cancel it: no"
     if call.get("dualConfirm"):
         how = f"{_two(call)}\n  To cancel it: no"
         if not call.get("isYours", True):
             how = f"  To approve it, say exactly: {call['confirmationPhrase']}"
-    return visible(
-        f"{call['pendingId']}: {call['pendingTool']} (hazard {call['hazardClass']}), asked by {call['userId']}, "
-        f"waits until {call['expiresAt']}\n  with {arguments}\n{how}"
-    )
+    what = f"{call['pendingId']}: {call['pendingTool']} (hazard {call['hazardClass']}), asked by {call['userId']}, "
+    lines = [f"{what}waits until {call['expiresAt']}", *argument_lines(call["arguments"]), how]
+    return visible("\n".join(lines))
 
 
 def _two(call: Mapping[str, Any]) -> str:

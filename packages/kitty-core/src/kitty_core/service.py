@@ -39,6 +39,7 @@ from kitty_core.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from kitty_core.service_token import LEAST_CONFIGURED, is_short
 from kitty_core.wire import JsonResponse
 
 log = structlog.get_logger()
@@ -69,6 +70,8 @@ def create_service(
     title: str, *, guard: Guard, registry: CollectorRegistry, lifespan: Lifespan, version: str
 ) -> FastAPI:
     """A FastAPI app with everything above in place; the caller adds its routers."""
+    if guard.service_token is not None:
+        warn_of_short_token(guard.service_token)
     app = FastAPI(
         title=title,
         version=version,
@@ -196,6 +199,13 @@ class RequestGuard:
             if len(body) > limit:
                 raise PayloadTooLarge(f"The body has more than {limit} bytes.", limit=limit)
         return bytes(body)
+
+
+def warn_of_short_token(token: str) -> None:
+    """Logs that a token can be guessed; off loopback `read_settings` refuses it."""
+    if is_short(token):
+        log.warning("short_service_token", note=f"KITTY_SERVICE_TOKEN has fewer than {LEAST_CONFIGURED} characters: "
+                    "programs of this machine can guess it")  # fmt: skip
 
 
 def has_service_token(request: Request) -> bool:

@@ -15,6 +15,14 @@ from kitty_core.state import state_dir
 
 FILE_NAME = "service-token"
 LEAST_CHARACTERS = 20
+"""Of the token in the file."""
+LEAST_CONFIGURED = 16
+"""Of KITTY_SERVICE_TOKEN, where other machines can try one after the other."""
+
+
+def is_short(token: str) -> bool:
+    """Whether a token can be guessed by trying: services that other machines reach do not start with it."""
+    return len(token.strip()) < LEAST_CONFIGURED
 
 
 def service_token(configured: str | None, folder: Path | None = None) -> str:

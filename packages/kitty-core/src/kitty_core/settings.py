@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kitty_core.errors import ConfigurationError
+from kitty_core.service_token import LEAST_CONFIGURED, is_short
 
 S = TypeVar("S", bound="KittySettings")
 
@@ -36,10 +37,22 @@ def read_settings(settings: type[S], env_file: Path | None = Path(".env")) -> S:
     """Build `settings` from the environment and `env_file`.
 
     Raises:
-        ConfigurationError: a value is not valid; names each variable and the reason.
+        ConfigurationError: a value is not valid; names each variable and the reason. Or other machines can reach the
+            service, and its token is short.
     """
     try:
-        return settings(_env_file=env_file)
+        made = settings(_env_file=env_file)
     except ValidationError as error:
         lines = [f"{'/'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("; ".join(lines)) from error
+    _check_token(made)
+    return made
+
+
+def _check_token(settings: KittySettings) -> None:
+    token, is_loopback = getattr(settings, "kitty_service_token", None), getattr(settings, "is_loopback", True)
+    if token and not is_loopback and is_short(token):
+        raise ConfigurationError(
+            f"KITTY_SERVICE_TOKEN has fewer than {LEAST_CONFIGURED} characters, and other machines can reach this "
+            "service: set a longer one, for example what `openssl rand -hex 32` prints."
+        )

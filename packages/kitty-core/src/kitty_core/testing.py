@@ -44,7 +44,9 @@ class MemoryAuditLog:
         """The newest rows that match, newest first."""
         found = [row for row in self.rows if user_id in (None, row.columns["user_id"])]
         if tool is not None:
-            found = [row for row in found if row.columns["tool"].replace(".", "_") == tool.replace(".", "_")]
+            wanted = tool.replace(".", "_")
+            names = {row.id: row.columns["tool"].replace(".", "_") for row in found}
+            found = [row for row in found if names[row.id] == wanted or names[row.id].startswith(f"{wanted}:")]
         if since is not None:
             found = [row for row in found if row.columns["created_at"] >= in_utc(since)]
         return sorted(reversed(found), key=lambda row: str(row.columns["created_at"]), reverse=True)[:limit]

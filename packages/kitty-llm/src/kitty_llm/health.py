@@ -1,4 +1,4 @@
-"""Is a model server there, and how much can it do at once? Answered without generating anything."""
+"""Is a model server there, what does it have, how much can it do at once? Answered without generating anything."""
 
 import asyncio
 from collections.abc import Iterable
@@ -29,6 +29,24 @@ async def probe(http: httpx.AsyncClient, endpoint: Endpoint) -> Health:
     if status in (401, 403):
         return "unauthorized"
     return "ok" if status < 500 else "down"
+
+
+async def listed_models(http: httpx.AsyncClient, endpoints: Iterable[Endpoint]) -> frozenset[str] | None:
+    """The names of models that these servers list, within half a second; None where one of them does not say."""
+    unique = {endpoint.root: endpoint for endpoint in endpoints}
+    told = await asyncio.gather(*(_listed(http, endpoint) for endpoint in unique.values()))
+    known = [names for names in told if names is not None]
+    return frozenset().union(*known) if len(known) == len(told) else None
+
+
+async def _listed(http: httpx.AsyncClient, endpoint: Endpoint) -> frozenset[str] | None:
+    try:
+        async with asyncio.timeout(PROBE_SEC):
+            answer = await _get(http, endpoint, "/v1/models")
+        entries = answer.json()["data"] if answer.is_success else None
+        return None if entries is None else frozenset(str(entry["id"]) for entry in entries)
+    except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return None
 
 
 async def probe_all(http: httpx.AsyncClient, endpoints: Iterable[Endpoint]) -> dict[str, Health]:

@@ -19,7 +19,7 @@ from kitty_llm.completion import Completion
 from kitty_llm.endpoint import AT_JOB_START, FALL_BACK, MID_JOB, Endpoint, Patience, Role
 from kitty_llm.errors import LLMError, ModelUnavailable, ServerLost, Stalled
 from kitty_llm.groups import Group, each_address_once, for_model, groups_of, in_order
-from kitty_llm.health import Health, best_of, probe_all
+from kitty_llm.health import Health, best_of, listed_models, probe_all
 from kitty_llm.messages import messages_of
 from kitty_llm.prompt import Prompt, Sampling
 from kitty_llm.servers import Servers
@@ -96,6 +96,11 @@ class ModelRoles:
             async with asyncio.timeout(_SLOTS_SEC):
                 await self.servers.look(endpoint for group in groups for endpoint in group)
         return next(filter(None, map(self.servers.slots, groups)), 1)
+
+    async def listed(self) -> frozenset[str] | None:
+        """Names of models that the servers list, within half a second; None where one does not say, or is not known."""
+        known = [endpoint for group in self._known.values() for endpoint in group]
+        return await listed_models(self._http, known) if known else None
 
     async def aclose(self) -> None:
         """Closes the connections; calls under way fail."""

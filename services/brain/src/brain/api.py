@@ -14,7 +14,7 @@ from brain.directives import Directive, read_directive
 from brain.door import Caller, Door
 from brain.errors import OtherUser
 from brain.history import Exchange
-from brain.models import ALIASES, ModelServers
+from brain.models import ALIASES, PLAIN_MODEL, ModelServers
 from brain.queries import Asked, Queries
 from brain.question import Question, ToolMode
 from brain.shapes import Health, ModelList, QueryResponse
@@ -25,7 +25,6 @@ from kitty_llm import Role
 from kitty_llm.health import best_of
 
 MOST_TEXT = 200_000
-PLAIN_MODEL = r"^[A-Za-z0-9_.:-]{1,100}$"
 Text = Annotated[str, Field(min_length=1, max_length=MOST_TEXT, pattern=r"\S")]
 Short = Annotated[str, Field(max_length=200)]
 UserId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,99}$")]
@@ -125,6 +124,10 @@ def create_router(queries: Queries, models: ModelServers, door: Door) -> APIRout
     @router.post("/api/query", responses={200: {"model": QueryResponse}, **PROBLEMS}, response_class=Response)
     async def query(body: Query, request: Request) -> Response:
         """Say something. Code that is asked for is written and tested by coding.generate; the rest is answered.
+
+        A `conversationId` is the caller's own: one that is not known begins a conversation, and
+        `routing.metadata.remembered` says how many exchanges of it were remembered. A `modelAlias` that is no alias of
+        the house and that no model server lists is 422 `unknown_model`.
 
         With `completion` the model is sent exactly its messages, and `routing.metadata.completion` says what came of
         it; no history, cache, directive or tool has a part in that. A client that disconnects stops the model and the

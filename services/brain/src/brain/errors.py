@@ -5,10 +5,11 @@ KittyError (kitty_core)
 ├─ ModelAnsweredNonsense  502 bad_gateway
 ├─ GatewayIsUnavailable   502 gateway_unavailable
 ├─ OtherUser              403 other_user
+├─ UnknownModel           422 unknown_model
 └─ PromptTooLong          413 prompt_too_long
 """
 
-from kitty_core.errors import Forbidden, KittyError, PayloadTooLarge
+from kitty_core.errors import BadRequest, Forbidden, KittyError, PayloadTooLarge
 from kitty_llm import ContextOverflow, LLMError, ModelUnavailable, Stalled, Unauthorized
 
 
@@ -37,6 +38,12 @@ class OtherUser(Forbidden):
     """The body names another user than the request's."""
 
     code = "other_user"
+
+
+class UnknownModel(BadRequest):
+    """No model server has a model of this name."""
+
+    code = "unknown_model"
 
 
 class PromptTooLong(PayloadTooLarge):

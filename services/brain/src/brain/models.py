@@ -1,11 +1,17 @@
 """Which model servers the brain talks to: those the environment names, else the default ports. It starts none."""
 
+import re
 from collections.abc import Mapping
 
+from brain.errors import UnknownModel
 from kitty_llm import Endpoint, Health, JobModels, ModelRoles, Role
 from kitty_models.discover import backends_from_env
 
 ALIASES: Mapping[Role, str] = {"q4": "kitty-q4", "f16": "kitty-f16", "coder": "kitty-coder"}
+HOUSE_ALIASES = (*ALIASES.values(), "kitty-coder-small", "kitty-primary")
+"""Names that always mean something: a server that has one model answers to each."""
+PLAIN_MODEL = r"^[A-Za-z0-9_.:-]{1,100}$"
+"""A name that a message may say: no path, no address."""
 NOBODY_HINT = "Start KITTY with ./kitty up, or a llama.cpp server at one of these addresses, or set LLAMACPP_*."
 
 
@@ -31,6 +37,22 @@ class ModelServers:
             for role, servers in backends_from_env(env).items()
         }
         self.roles = ModelRoles(self._endpoints, hint=NOBODY_HINT, fallback_n_ctx=fallback_n_ctx)
+
+    async def check(self, model: str | None) -> None:
+        """Returns where a message may name `model`: an alias of the house, or a name that a server lists.
+
+        Where a server does not say what it has, any name may be one of its.
+
+        Raises:
+            UnknownModel: nobody has it; names those there are.
+        """
+        if model is None or model in HOUSE_ALIASES:
+            return
+        listed = await self.roles.listed()
+        if listed is not None and model not in listed:
+            named = sorted(name for name in listed if re.fullmatch(PLAIN_MODEL, name))
+            there_are = ", ".join(dict.fromkeys([*HOUSE_ALIASES, *named]))
+            raise UnknownModel(f"There is no model {model!r}; nothing was asked. There are: {there_are}.")
 
     def start(self, model: str | None) -> JobModels:
         """The models for one message."""

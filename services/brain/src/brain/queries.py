@@ -85,16 +85,24 @@ class Queries:
     async def _answer(self, asked: Asked, listener: Listener) -> dict[str, Any]:
         if asked.raw is not None:
             return await self._completed(asked, asked.raw, listener)
+        await self._models.check(asked.model)
+        remembered = self._remembered(asked)
         question = await self._prepared(asked)
         key = self._key(asked, question)
         if key is not None and (kept := self._cache.find(key)) is not None:
             listener({"type": "delta", "delta": kept})
-            return _response(asked, BrainState(output=kept, tier="cache", confidence=1.0), is_cached=True)
+            return _response(asked, BrainState(output=kept, tier="cache", confidence=1.0), remembered, is_cached=True)
         state = await self._react(asked, question, listener)
         self._remember(asked, question, state)
         if key is not None and _is_mere_talk(state):
             self._cache.put(key, state["output"])
-        return _response(asked, state)
+        return _response(asked, state, remembered)
+
+    def _remembered(self, asked: Asked) -> int:
+        """How many exchanges of this conversation are known."""
+        question = asked.question
+        kept = self._histories.of(question.caller.user_id, question.conversation_id) if asked.keeps_history else ()
+        return len(kept)
 
     async def _completed(self, asked: Asked, raw: RawCall, listener: Listener) -> dict[str, Any]:
         question = asked.question
@@ -171,7 +179,9 @@ def _is_mere_talk(state: BrainState) -> bool:
     return is_plain and not state.get("is_coding") and state.get("finish_reason") == "stop"
 
 
-def _response(asked: Asked, state: BrainState, *, is_cached: bool = False) -> dict[str, Any]:
+def _response(
+    asked: Asked, state: BrainState, remembered: int | None = None, *, is_cached: bool = False
+) -> dict[str, Any]:
     steps = list(state.get("steps", ()))
     result: dict[str, Any] = {"output": state.get("output", "")}
     if state.get("data") is not None:
@@ -183,6 +193,7 @@ def _response(asked: Asked, state: BrainState, *, is_cached: bool = False) -> di
         "agent_steps": steps,
         "finish_reason": state.get("finish_reason"),
         "stopped": state.get("stopped"),
+        "remembered": remembered,
     }
     return {
         "conversationId": asked.question.conversation_id,

@@ -36,6 +36,8 @@ class Metadata(BaseModel):
     finish_reason: str | None
     stopped: str | None
     """Why no more tools were called."""
+    remembered: int | None = None
+    """Exchanges of the conversation that were remembered before this one; 0: it begins here."""
     completion: CompletionFacts | None = None
     """Of a query with `completion`."""
 

@@ -75,7 +75,7 @@ def waiting(name: str, pending_id: str = "0" * 32, expires_at: str = "2999-01-01
         "hazardClass": "high",
         "pendingId": pending_id,
         "expiresAt": expires_at,
-        "hint": f"confirm in the page or with `kitty-cli confirm {pending_id}`",
+        "hint": f"confirm with `kitty-cli confirm {pending_id}`",
     }
 
 

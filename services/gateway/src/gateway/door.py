@@ -30,7 +30,7 @@ from gateway.errors import (
 from gateway.passage import Passage
 from gateway.proxy import Upstreams, passed_on
 from gateway.settings import Settings
-from gateway.wish import Wish, check, completed, conversation_of, places, seconds_of
+from gateway.wish import Wish, check, completed, conversation_of, places, row_name, seconds_of
 from kitty_core.audit import arguments_sha256
 from kitty_core.audit.facts import Facts, facts_of
 from kitty_core.audit.recorder import Recorder, Row
@@ -104,6 +104,11 @@ class Door:
         """What confirms one tool or another."""
         return {self._phrase_of(tool) for tool in self._live.current.tools.values()}
 
+    def row_name(self, call: PendingCall) -> str:
+        """What the audit rows of a call that waits, or waited, call it."""
+        tool = self._live.current.find(call.tool)
+        return call.tool if tool is None else row_name(tool, call.arguments)
+
     def _phrase_of(self, tool: Tool) -> str:
         return tool.confirmation_phrase or self._settings.hazard_confirmation_phrase
 
@@ -138,7 +143,7 @@ class Door:
         tool = registry.find(wish.tool)
         if tool is None:
             raise UnknownTool(f"There is no tool {wish.tool[:100]!r}; nothing was run.")
-        row.tool, row.hazard_class = tool.name, tool.hazard_class
+        row.tool, row.hazard_class = row_name(tool, wish.arguments), tool.hazard_class
         check(wish, tool)
         command = None
         if tool.hazard_from is not None and tool.enabled:

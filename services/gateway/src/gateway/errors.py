@@ -66,7 +66,7 @@ class NotThisUser(Forbidden):
 
 
 class NotFromAModel(Forbidden):
-    """A confirmation is taken from a person only: confirm in the page or with `kitty-cli confirm ID`."""
+    """A confirmation is taken from a person only."""
 
     code = "human_needed"
 

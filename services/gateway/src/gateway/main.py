@@ -43,7 +43,7 @@ from kitty_core.confirmation import LEAST_KEY_BYTES, read_reply
 from kitty_core.errors import ConfigurationError, KittyError, RegistryProblem
 from kitty_core.logs import configure_logs
 from kitty_core.registry import LiveRegistry, install_reload_signal
-from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service
+from kitty_core.service import LOOPBACK_HOSTS, Guard, create_service, warn_of_short_token
 from kitty_core.service_token import service_token
 from kitty_core.serving import server_for
 from kitty_core.settings import environment, read_settings
@@ -72,6 +72,7 @@ def create_app(
     env = environment() if env is None else env
     _check_words(settings)
     token = service_token(settings.kitty_service_token)
+    warn_of_short_token(token)
     engine, keys = open_keys(env, clock)
     _check_access(settings, keys)
     metrics = Metrics()

@@ -4,8 +4,8 @@ caller ──> gateway ──> Upstreams.open ──> service
    ^                        │ raw bytes, nothing collected, nothing unpacked
    └────────────────────────┘ and closed at once when the caller goes: that is what frees a model's slot
 
-The caller's own credentials never reach a service. The service token does, where the service is one of the house; an
-address that only the tool registry names does not get it.
+The caller's own credentials never reach a service. The service token, and the caller's name and role, do where the
+service is one of the house; an address that only the tool registry names does not get them.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -23,6 +23,8 @@ PASSED_TO_CALLERS = frozenset({"cache-control", "content-type", "retry-after", "
 """Of a service's answer: everything else (cookies, CORS, Location, what is between two neighbours) stops here."""
 PASSED_TO_SERVICES = frozenset({"accept", "accept-language", "content-type", "idempotency-key", "last-event-id"})
 """Of a caller's request: everything else (keys, cookies, addresses, X-Kitty-…) stops here."""
+OF_THE_HOUSE = frozenset({"X-Kitty-User", "X-Kitty-Role"})
+"""Of what `headers_for` says: who asks is no matter of an address that is none of the house's."""
 
 
 class Upstreams:
@@ -47,7 +49,10 @@ class Upstreams:
         await self._http.aclose()
 
     def headers_for(self, caller: Caller, request_id: str, given: Mapping[str, str]) -> dict[str, str]:
-        """What a service is told: who asks and under which id, and of the caller's headers the harmless ones."""
+        """What a service is told: who asks and under which id, and of the caller's headers the harmless ones.
+
+        `open` takes out again what is only for services of the house.
+        """
         harmless = ((name, value) for name, value in given.items() if name.lower() in PASSED_TO_SERVICES)
         headers = {name: value for name, value in harmless if value.isascii()}
         headers |= {"X-Request-Id": request_id, "X-Kitty-User": caller.user_id, "X-Kitty-Role": caller.role}
@@ -69,7 +74,9 @@ class Upstreams:
                 few bytes could become gigabytes), or it does not know the service token.
         """
         is_ours = self.name_of(url) in self.bases
-        if is_ours and self._token:
+        if not is_ours:
+            headers = {name: value for name, value in headers.items() if name not in OF_THE_HOUSE}
+        elif self._token:
             headers = {**headers, "Authorization": f"Bearer {self._token}"}
         try:
             request = self._http.build_request(method, url, headers=headers, content=content, params=query or None)

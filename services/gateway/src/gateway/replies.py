@@ -28,6 +28,7 @@ from gateway.errors import (
 )
 from gateway.passage import Passage
 from gateway.wish import Wish
+from gateway.wording import confirm_command
 from kitty_core.audit.recorder import Recorder, Row
 from kitty_core.confirmation import Approval, approve, is_second_person, read_reply
 from kitty_core.errors import ConfigurationError, KittyError
@@ -96,7 +97,7 @@ class Replies:
             await row.end(error="ambiguous")
             names = ", ".join(f"{call.id} ({call.tool})" for call in fitting)
             raise ConfirmationIsRefused(f"{len(fitting)} calls wait here for that phrase: {names}. Nothing was run; "
-                                        "confirm one in the page or with `kitty-cli confirm ID`.")  # fmt: skip
+                                        f"confirm one with `{confirm_command('ID')}`.")  # fmt: skip
         return fitting[-1] if fitting else None
 
     def may_be_meant(self, message: str) -> bool:
@@ -237,7 +238,8 @@ class Replies:
         return answer
 
     def _row(self, call: PendingCall, user_id: str, request_id: str) -> Row:
-        row = self._recorder.begin(call.tool, user_id, request_id, call.conversation_id, call.arguments_sha256)
+        name = self._door.row_name(call)
+        row = self._recorder.begin(name, user_id, request_id, call.conversation_id, call.arguments_sha256)
         row.hazard_class = call.hazard_class
         return row
 
@@ -253,4 +255,4 @@ def _words(text: str) -> list[str]:
 
 def _check_human(caller: Caller) -> None:
     if caller.surface != "human":
-        raise NotFromAModel
+        raise NotFromAModel(f"A confirmation is taken from a person only: `{confirm_command('ID')}`.")

@@ -1,6 +1,7 @@
 """A call that somebody asks for, and whether it is well-formed. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ DEEPEST = 100
 """Lists and objects within each other; what is judged by recursion then has room to spare."""
 USER_FIELDS = ("user_id", "userId")
 CONVERSATION_FIELDS = ("conversation_id", "conversationId")
+PLAIN_COMMAND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z][A-Za-z0-9_-]*)*", re.ASCII)
+MOST_OF_A_COMMAND = 64
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,17 @@ def check(wish: Wish, tool: Tool) -> None:
     _check_address(wish, tool)
     if problems := tool.problems(dict(wish.arguments)):
         raise ArgumentsAreWrong(f"{tool.name}: {'; '.join(problems)}", errors=places(problems))
+
+
+def row_name(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """What the audit row calls it: of a tool that runs commands with the command, `broker.run:disk.usage`.
+
+    Nothing but the name, and only where it looks like one: a row holds no arguments.
+    """
+    command = arguments.get(tool.hazard_from) if tool.hazard_from is not None else None
+    if not isinstance(command, str) or len(command) > MOST_OF_A_COMMAND or not PLAIN_COMMAND.fullmatch(command):
+        return tool.name
+    return f"{tool.name}:{command}"
 
 
 def completed(wish: Wish, *, is_ours: bool) -> dict[str, Any]:

@@ -88,11 +88,16 @@ class SqlAuditLog:
     def entries(
         self, tool: str | None = None, user_id: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[Entry]:
-        """The newest `limit` rows that match, newest first. Raises: AuditUnavailable."""
+        """The newest `limit` rows that match, newest first; `tool` also finds what it ran (`broker.run:disk.usage`).
+
+        Raises:
+            AuditUnavailable
+        """
         rows = tool_invocations.c
         query = select(tool_invocations).order_by(rows.created_at.desc(), rows.id.desc()).limit(limit)
         if tool is not None:
-            query = query.where(func.replace(rows.tool, ".", "_") == tool.replace(".", "_"))
+            name, wanted = func.replace(rows.tool, ".", "_"), tool.replace(".", "_")
+            query = query.where((name == wanted) | (func.substr(name, 1, len(wanted) + 1) == f"{wanted}:"))
         if user_id is not None:
             query = query.where(rows.user_id == user_id)
         if since is not None:

@@ -99,7 +99,6 @@ def _detailed(call: PendingCall, caller: Caller) -> dict[str, Any]:
     created_at = datetime.fromtimestamp(call.created_at, UTC)
     return {
         **pending_shape(call, caller),
-        "arguments": dict(call.arguments),
         "userId": call.user_id,
         "isYours": call.user_id == caller.user_id,
         "dualConfirm": call.dual_confirm,

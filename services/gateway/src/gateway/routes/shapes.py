@@ -14,12 +14,12 @@ from gateway.errors import BodyIsNoJson
 from gateway.passage import Passage, Passing
 from gateway.replies import Cancelled
 from gateway.wish import DEEPEST
+from gateway.wording import confirm_command
 from kitty_core.wire import JsonResponse, from_json, is_nested_deeper
 
 PROBLEM = "application/problem+json"
 STILL_TRUE = frozenset({b"retry-after"})
 """Of a service's headers those that also hold for its answer once it is wrapped."""
-WHERE_TO_CONFIRM = "confirm in the page or with `kitty-cli confirm {id}`"
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -73,9 +73,9 @@ def waiting_answer(outcome: Waiting, caller: Caller) -> Response:
 
 
 def pending_shape(call: PendingCall, caller: Caller) -> dict[str, Any]:
-    """What is told of a call that waits."""
+    """What is told of a call that waits: a person is told the phrase, and what it would allow."""
     is_person = caller.surface == "human"
-    hint = f"say exactly: {call.phrase}" if is_person else WHERE_TO_CONFIRM.format(id=call.id)
+    hint = f"say exactly: {call.phrase}" if is_person else f"confirm with `{confirm_command(call.id)}`"
     return {
         "requiresConfirmation": True,
         "confirmationPhrase": call.phrase if is_person else None,
@@ -85,6 +85,7 @@ def pending_shape(call: PendingCall, caller: Caller) -> dict[str, Any]:
         "conversationId": call.conversation_id or None,
         "expiresAt": datetime.fromtimestamp(call.expires_at, UTC).isoformat(),
         "hint": hint,
+        **({"arguments": dict(call.arguments)} if is_person else {}),
     }
 
 

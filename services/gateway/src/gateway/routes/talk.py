@@ -30,6 +30,7 @@ from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.shapes import pending_shape, read_object
 from gateway.routes.talk_answers import answer_of, exchange_of, told_of
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
+from gateway.wording import confirm_command
 from kitty_core.audit.facts import Facts
 from kitty_core.errors import KittyError
 from kitty_core.hazard import find_override
@@ -110,7 +111,7 @@ class Talk:
             return told_of(words, conversation, body.get("intent")) | pending_shape(call, caller)
         if not self._replies.is_nearly_meant(message, 0):
             return None
-        words = "Nothing waits for that in this conversation; nothing was run. `kitty-cli confirm` lists what waits."
+        words = f"Nothing waits for that in this conversation; nothing was run. `{confirm_command()}` lists what waits."
         return told_of(words, conversation, body.get("intent"))
 
     async def _replied(self, request: Request, reply: Reply, intent: object, *, streams: bool) -> Response:

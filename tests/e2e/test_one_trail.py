@@ -65,7 +65,12 @@ def start(env, tmp_path):
         process.terminate()
         process.wait(30)
 
-    start.stop = stop
+    def kill(module):
+        process = started.pop(module)
+        process.kill()
+        process.wait(30)
+
+    start.stop, start.kill = stop, kill
     yield start
     for module in list(started):
         stop(module)
@@ -131,6 +136,28 @@ def test_a_program_that_is_stopped_while_it_works_leaves_a_row_that_says_so(env,
         start.stop(stopped)
     [row] = rows(env, tmp_path)
     assert (row["decision"], row["status"], row["error"]) == ("allowed", "error", error)
+    assert kitty(env, tmp_path, "audit", "verify").returncode == 0
+
+
+@pytest.mark.timeout(2 * WITHIN_SEC)
+def test_a_job_that_is_posted_by_the_gateway_leaves_one_row_though_both_programs_die_meanwhile(env, start, tmp_path):
+    registry = str(CONFIG / "tool_registry.yaml")
+    env["JOBS_LEASE_SEC"] = "2"
+    agent = start("coder_agent.main", env["CODER_PORT"])
+    gateway = start("gateway.main", env["GATEWAY_PORT"], CODER_AGENT_BASE=agent, TOOL_REGISTRY_PATH=registry)
+    answer = httpx.post(f"{gateway}/api/coding/jobs", json=ASK, timeout=WITHIN_SEC, trust_env=False)
+    assert answer.status_code == 202, answer.text
+    for module in ("coder_agent.main", "gateway.main"):
+        start.kill(module)
+    agent = start("coder_agent.main", env["CODER_PORT"])
+    url, until = f"{agent}/api/coding/jobs", time.monotonic() + WITHIN_SEC
+    while not httpx.get(url, timeout=5, trust_env=False).json()["jobs"][0]["finished_at"]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    start.stop("coder_agent.main")
+    [row] = rows(env, tmp_path)
+    assert (row["job_id"], row["verdict"]) == (answer.json()["job_id"], "verified")
+    assert (row["tool"], row["user_id"], row["decision"]) == ("coding.generate", "local", "allowed")
     assert kitty(env, tmp_path, "audit", "verify").returncode == 0
 
 

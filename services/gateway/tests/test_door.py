@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import threading
 import time
@@ -74,6 +75,37 @@ def test_a_job_has_one_row_however_often_it_is_told_of(start):
     for _ in range(3):
         gateway.post(GENERATE, ASK)
     assert len(gateway.rows()) == 1
+
+
+def test_a_job_is_told_what_its_row_will_say_and_other_services_are_not(start):
+    gateway, service = start()
+    gateway.post(GENERATE, ASK)
+    gateway.post("/api/tools/disk.look", {"arguments": {}})
+    job, other = service.seen
+    assert re.fullmatch("[0-9a-f]{32}", job.headers["x-kitty-job-id"])
+    assert (job.headers["x-kitty-decision"], job.headers["x-kitty-hazard-class"]) == ("allowed", "low")
+    assert job.headers["x-kitty-args-sha256"] == arguments_sha256(ASK)
+    assert not [name for name in other.headers if name.startswith(("x-kitty-job", "x-kitty-decision", "x-kitty-args"))]
+
+
+def test_what_a_caller_says_of_a_job_s_row_stops_at_the_gateway(start):
+    gateway, service = start()
+    gateway.post(GENERATE, ASK, **{"x-kitty-job-id": "f" * 32, "x-kitty-decision": "confirmed"})
+    assert service.seen[0].headers["x-kitty-job-id"] != "f" * 32
+    assert service.seen[0].headers["x-kitty-decision"] == "allowed"
+
+
+def test_a_job_that_is_posted_leaves_its_row_to_its_end_and_a_refusal_leaves_one_at_once(start):
+    gateway, service = start(Reply({"job_id": "f" * 32, "status": "queued"}, 202))
+    answer = gateway.post("/api/coding/jobs", ASK, **{"idempotency-key": "once"})
+    assert (answer.status_code, answer.json()["job_id"]) == (202, "f" * 32)
+    [seen] = service.seen
+    assert (seen.path, seen.headers["idempotency-key"]) == ("/api/coding/jobs", "once")
+    assert gateway.rows() == []
+    service.script = Reply({"code": "queue_full", "detail": "full", "status": 429}, 429, headers={"retry-after": "10"})
+    answer = gateway.post("/api/coding/jobs", ASK)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
+    assert facts(row(gateway), "tool", "status", "error", "job_id") == ("coding.generate", "error", "queue_full", None)
 
 
 def test_another_service_cannot_keep_a_row_from_being_written_by_naming_a_job(start):

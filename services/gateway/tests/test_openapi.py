@@ -21,6 +21,7 @@ PATHS = {
     "/api/coding/generate": 15,
     "/api/coding/refactor": 3,
     "/api/coding/stream": 10,
+    "/api/coding/jobs": 10,
     "/api/coding/test": 3,
     "/api/confirmations": 2,
     "/api/confirmations/{pending_id}": 20,

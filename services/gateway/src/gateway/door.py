@@ -6,7 +6,8 @@ arguments fit? ─> hazard (kitty_core.hazard.judge) ─┬─> the tool's servi
 
 What it stops: a tool that is unknown, switched off or too dangerous for the caller; a dangerous one before a person
 said the phrase; a call in another user's name. What it does not stop: a service that does more than its registry entry
-says. A gateway that is killed while a service works leaves no row of that call.
+says. A job writes its row itself, at its end; the second row of a job is not written. A gateway that is killed while
+another service works leaves no row of that call.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 
@@ -28,7 +30,7 @@ from gateway.errors import (
     UnknownTool,
 )
 from gateway.passage import Passage
-from gateway.proxy import Upstreams, passed_on
+from gateway.proxy import OF_A_JOB, Upstreams, passed_on
 from gateway.settings import Settings
 from gateway.wish import Wish, check, completed, conversation_of, places, row_name, seconds_of
 from kitty_core.audit import arguments_sha256
@@ -191,13 +193,14 @@ class Door:
 
     async def _called(self, wish: Wish, tool: Tool, row: Row, gone: Gone) -> Done | Passage:
         url = self.url_of(tool)
-        row.is_job = self._upstreams.name_of(url) == "coder-agent"
-        if wish.streams:
-            url = f"{url.rpartition('/')[0]}/stream"
+        if self._upstreams.name_of(url) == "coder-agent":
+            row.is_job, row.job_id = True, uuid4().hex
+        if wish.way != "whole":
+            url = f"{url.rpartition('/')[0]}/{wish.way}"
         until = asyncio.get_running_loop().time() + seconds_of(wish, self._settings.gateway_deadline_sec)
         async with AsyncExitStack() as held:
             try:
-                opening = self._opened(wish, tool, url, held, until)
+                opening = self._opened(wish, tool, url, held, until, row)
                 response, content = await unless_gone(opening, gone)
             except CallerIsGone:
                 await row.end(error="client_disconnected", status="error")
@@ -209,17 +212,21 @@ class Door:
         if body is None:
             name = self._upstreams.name_of(url)
             raise ServiceAnsweredBadly(f"{name} answered {tool.name} with {response.status_code} and no JSON.")
+        if wish.way == "jobs" and response.is_success:
+            row.drop()  # the job's own row is written when it ends
+        if facts.job_id is None and response.status_code < 500:
+            row.job_id = None  # it was refused: there is no job
         await row.end(facts)
         headers = passed_on(response.headers.multi_items())
         decision: Literal["allowed", "confirmed"] = "confirmed" if wish.confirmed else "allowed"
         return Done(tool.name, decision, facts, response.status_code, headers, content, body)
 
     async def _opened(
-        self, wish: Wish, tool: Tool, url: str, held: AsyncExitStack, until: float
+        self, wish: Wish, tool: Tool, url: str, held: AsyncExitStack, until: float, row: Row
     ) -> tuple[httpx.Response, bytes | None]:
         """The service's answer with its whole content; with None where it is a stream, which `held` keeps open."""
         name = self._upstreams.name_of(url)
-        headers = self._upstreams.headers_for(wish.caller, wish.request_id, wish.headers)
+        headers = self._upstreams.headers_for(wish.caller, wish.request_id, wish.headers) | _of_a_job(row, wish)
         query, content = "", None
         if tool.method in ("GET", "DELETE"):
             query = str(httpx.QueryParams({key: _in_query(value) for key, value in wish.arguments.items()}))
@@ -230,13 +237,21 @@ class Door:
             async with asyncio.timeout_at(until):
                 opening = self._upstreams.open(tool.method, url, headers, content, query)
                 response = await held.enter_async_context(opening)
-                if wish.streams and response.headers.get("content-type", "").startswith("text/event-stream"):
+                if wish.way == "stream" and response.headers.get("content-type", "").startswith("text/event-stream"):
                     return response, None
                 return response, await _whole(response, name)
         except TimeoutError:
             raise ServiceIsTooSlow(f"{name} did not finish {tool.name} in time.", service=name) from None
         except httpx.HTTPError as error:
             raise self._upstreams.failure(url, error) from error
+
+
+def _of_a_job(row: Row, wish: Wish) -> dict[str, str]:
+    """What a job has to know to write its row itself, so that it is written whatever happens to this program."""
+    if row.job_id is None:
+        return {}
+    values = (row.job_id, row.decision, row.hazard_class or "", arguments_sha256(wish.arguments))
+    return dict(zip(OF_A_JOB, values, strict=True))
 
 
 BACKING = {"coding": "coder-agent", "memory": "memory", "query": "brain"}

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from gateway.auth import Caller
 from gateway.errors import ArgumentsAreWrong, NotThisUser
@@ -21,6 +21,9 @@ PLAIN_COMMAND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z][A-Za-z0-9_-]*)*
 MOST_OF_A_COMMAND = 64
 
 
+Way = Literal["whole", "stream", "jobs"]
+
+
 @dataclass(frozen=True)
 class Wish:
     """A call that somebody asks for."""
@@ -35,8 +38,9 @@ class Wish:
     """The person's own message held the override word."""
     confirmed: bool = False
     """A person has said the phrase to exactly these arguments."""
-    streams: bool = False
-    """The answer is wanted as events: at `/stream` beside the tool's own path."""
+    way: Way = "whole"
+    """How the answer is wanted: whole; as a `stream` of events, or as one of the `jobs` that go on without the caller,
+    each at that name beside the tool's own path."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

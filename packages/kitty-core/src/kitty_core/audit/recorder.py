@@ -112,6 +112,8 @@ class Row:
         self.hazard_class: str | None = None
         self.tool = blank.tool
         """The name in the registry, once it is known."""
+        self.job_id: str | None = None
+        """The job that the call becomes, where that is known before there is an answer."""
         self.is_job = False
         """Whether a job's own id counts: only the coder-agent's, or any service could keep a row from being written."""
 
@@ -121,8 +123,8 @@ class Row:
             return
         self.ended.set()
         said: dict[str, Any] = asdict(facts) if facts is not None else {"status": status, "error": error}
-        if not self.is_job:
-            said.pop("job_id", None)
+        named = said.pop("job_id", None)
+        said["job_id"] = (named if self.is_job else None) or self.job_id
         said |= {"tool": self.tool, "decision": self.decision, "hazard_class": self.hazard_class}
         said["latency_ms"] = round((time.perf_counter() - self._begun) * 1000)
         await self._recorder.write(replace(self._blank, **said), self._prompt)

@@ -1,5 +1,6 @@
 """`/api/coding/*` and `/api/memory/*`: the tools of that name, at the services' own paths."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,18 +12,24 @@ from gateway.door import Door
 from gateway.gatekeeper import caller_of
 from gateway.routes.documents import CALL_RESPONSES, json_body
 from gateway.routes.shapes import raw_answer, read_object
-from gateway.wish import Wish
+from gateway.wish import Way, Wish
 from kitty_core.leaving import gone_from
 
-STREAM = "stream"
-CODING = ("generate", "test", "fix", "refactor", "explain", STREAM)
+WAYS: Mapping[str, Way] = {"stream": "stream", "jobs": "jobs"}
+"""Names that are no tools, but ways to be answered by `coding.generate`."""
+CODING = ("generate", "test", "fix", "refactor", "explain", *WAYS)
 MEMORY = ("remember", "search")
 PATHS = {
-    f"/api/{group}/{name}": f"{group}.{'generate' if name == STREAM else name}"
+    f"/api/{group}/{name}": f"{group}.{'generate' if name in WAYS else name}"
     for group, names in (("coding", CODING), ("memory", MEMORY))
     for name in names
 }
 """The tool behind each path."""
+SUMMARIES: Mapping[Way, str] = {
+    "whole": "",
+    "stream": ", its answer as server-sent events",
+    "jobs": " as a job that goes on without its caller",
+}
 Asker = Annotated[Caller, Depends(caller_of)]
 
 
@@ -36,7 +43,7 @@ def create_router(door: Door, denials: Denials) -> APIRouter:
 
 def _add(router: APIRouter, door: Door, path: str, tool: str) -> None:
     _, _, group, name = path.split("/")
-    streams = name == STREAM
+    way = WAYS.get(name, "whole")
 
     async def call(request: Request, caller: Asker) -> Any:
         arguments = await read_object(request)
@@ -45,7 +52,7 @@ def _add(router: APIRouter, door: Door, path: str, tool: str) -> None:
             arguments=arguments,
             caller=caller,
             request_id=request.scope["request_id"],
-            streams=streams,
+            way=way,
             headers=request.headers,
         )
         return raw_answer(await door.invoke(wish, gone_from(request.receive)), caller)
@@ -55,7 +62,7 @@ def _add(router: APIRouter, door: Door, path: str, tool: str) -> None:
         call,
         methods=["POST"],
         name=f"{group}_{name}",
-        summary=f"Call {tool}" + (", its answer as server-sent events" if streams else ""),
+        summary=f"Call {tool}{SUMMARIES[way]}",
         description=f"Passed to the service of `{tool}` through the one door: schema, hazard, confirmation, one audit "
         "row. 202: a person has to confirm, nothing was run.",
         response_class=Response,

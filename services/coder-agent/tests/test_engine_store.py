@@ -3,7 +3,6 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import URL, text
@@ -179,7 +178,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more(jobs):
     ):
         with pytest.raises(LeaseLost):
             write()
-    assert slow.renew() == {}
+    assert slow.renew(["a"]) == {}
     fast.save(new, [Event(2, "new")])
     assert jobs.events("a") == ([(1, "old"), (2, "new")], False)
     assert jobs.store.get("a").step == "plan"
@@ -190,9 +189,25 @@ def test_a_renewed_lease_is_not_swept(jobs):
     leases = jobs.worker()
     leases.claim()
     jobs.age(lease_until=120)
-    assert leases.renew() == {"a": (1, False)}
+    assert leases.renew(["a"]) == {"a": (1, False)}
     assert leases.sweep(CRASHED, LATE, CANCELLED) == []
     assert jobs.store.get("a").status == "running"
+
+
+def test_what_a_worker_does_not_know_to_be_its_own_goes_back_into_the_queue(jobs):
+    jobs.submit("a")
+    leases = jobs.worker()
+    leases.claim()
+    jobs.age(lease_until=120)
+    assert leases.renew([]) == {}
+    assert leases.sweep(CRASHED, LATE, CANCELLED) == ["a"]
+    assert jobs.store.get("a").status == "queued"
+
+
+def test_an_id_that_is_there_already_is_refused(jobs):
+    jobs.submit("a")
+    with pytest.raises(KeyIsTaken):
+        jobs.submit("a")
 
 
 def test_a_job_that_workers_die_of_is_given_up(jobs):
@@ -241,7 +256,7 @@ def test_cancelling_ends_what_waits_and_asks_for_what_runs(jobs):
     assert leases.to_cancel() == []
     assert jobs.store.cancel("runs", CANCELLED).status == "running"
     assert leases.to_cancel() == ["runs"]
-    assert leases.renew() == {"runs": (1, True)}
+    assert leases.renew(["runs"]) == {"runs": (1, True)}
     assert jobs.worker("two").to_cancel() == []
     leases.finish(claim, DONE)
     assert jobs.store.cancel("runs", CANCELLED).status == "succeeded", "what has ended stays as it is"
@@ -310,7 +325,9 @@ def test_the_newest_are_listed_for_their_user_with_their_place(jobs):
         jobs.submit(f"ann{number}", user="ann")
     jobs.submit("bob", user="bob")
     assert [(job.id, job.queue_position) for job in jobs.store.newest("ann", 2)] == [("ann2", 3), ("ann1", 2)]
-    assert [job.id for job in jobs.store.newest(None, 1)] == ["bob"]
+    [newest] = jobs.store.newest(None, 1)
+    assert (newest.id, newest.body, newest.answer) == ("bob", None, None)
+    assert jobs.store.get("bob").body == "{}"
     assert jobs.store.counts() == {"queued": 4, "running": 0}
     jobs.worker().claim()
     assert jobs.store.counts() == {"queued": 3, "running": 1}
@@ -329,19 +346,23 @@ def test_pruning_deletes_what_is_old_or_too_many_and_nothing_that_is_alive(jobs)
     for number in range(5):
         jobs.submit(f"ended{number}")
         claim = leases.claim()
-        leases.finish(claim, replace(DONE), [Event(1, "x")])
+        leases.finish(claim, DONE, [Event(1, "x")])
+        assert jobs.store.untold() == [claim.job.id]
+        jobs.store.told(jobs.store.get(claim.job.id))
+    jobs.submit("untold")
+    leases.finish(leases.claim(), DONE)
     jobs.submit("runs")
     leases.claim()
     jobs.submit("waits")
     assert jobs.store.prune(older_than_sec=1000, keep=10) == 0
     assert jobs.store.prune(older_than_sec=1000, keep=3) == 2
-    assert {job.id for job in jobs.store.newest(None, 10)} == {"ended2", "ended3", "ended4", "runs", "waits"}
+    assert {job.id for job in jobs.store.newest(None, 10)} == {"ended2", "ended3", "ended4", "untold", "runs", "waits"}
     with jobs.engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM coder_job_events")).scalar_one() == 3 * 2
+        assert connection.execute(text("SELECT count(*) FROM coder_job_events")).scalar_one() == 3 * 2 + 1
     jobs.age(finished_at=5000)
     assert jobs.store.prune(older_than_sec=1000, keep=10, at_most=2) == 2
     assert jobs.store.prune(older_than_sec=1000, keep=10) == 1
-    assert {job.id for job in jobs.store.newest(None, 10)} == {"runs", "waits"}
+    assert {job.id for job in jobs.store.newest(None, 10)} == {"untold", "runs", "waits"}
 
 
 def test_a_database_that_is_away_is_told_as_such(tmp_path):

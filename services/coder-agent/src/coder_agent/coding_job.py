@@ -26,6 +26,7 @@ from kitty_core.wire import to_json
 
 log = structlog.get_logger()
 PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "instance"})
+MOST_SHOWN_OF_A_REQUEST = 500
 GAVE_UP = "The job was given up: the process that ran it ended again and again."
 
 
@@ -83,6 +84,7 @@ class CodingJob:
                 return Progress(restored(self._claim.state), before, left)
             except ValueError as error:
                 log.warning("job_begins_again", job_id=job.id, reason=str(error)[:200])
+        assert job.body is not None, "only lists leave it out"
         body = CodingRequest.model_validate_json(job.body)
         return Progress(CodingState(task=task_of(body, self._settings)), before, left)
 
@@ -100,6 +102,7 @@ def new_job(
         id=ids.job_id,
         user_id=ids.user_id or "",
         body=json.dumps(body.model_dump(mode="json", exclude_unset=True)),
+        label=json.dumps({"request": body.request[:MOST_SHOWN_OF_A_REQUEST], "tier": body.tier}),
         request_id=ids.request_id,
         conversation_id=ids.conversation_id,
         idempotency_key=key,

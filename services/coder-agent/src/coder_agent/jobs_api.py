@@ -24,7 +24,6 @@ from kitty_core.service import has_service_token
 from kitty_core.wire import JsonResponse, to_json
 
 MOST_LISTED = 500
-MOST_SHOWN_OF_A_REQUEST = 500
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 LastEventId = Annotated[int, Header(alias="Last-Event-ID", ge=0, le=2**31 - 1)]
@@ -55,9 +54,9 @@ def create_router(engine: JobEngine, settings: Settings, calls: DirectCalls) -> 
 
     @router.get("", responses={200: {"model": JobList}, **FOUND}, response_class=Response)
     async def newest(request: Request, limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 50) -> Response:
-        """The newest jobs first, without their results."""
+        """The newest jobs first, without `result` and `error`."""
         found = await engine.newest(_only_of(request), limit)
-        return JsonResponse({"jobs": [shown(job, with_result=False) for job in found]})
+        return JsonResponse({"jobs": [shown(job) for job in found]})
 
     @router.get("/{job_id}", responses={200: {"model": JobView}, **FOUND}, response_class=Response)
     async def show(job_id: str, request: Request) -> Response:
@@ -102,10 +101,9 @@ def create_router(engine: JobEngine, settings: Settings, calls: DirectCalls) -> 
     return router
 
 
-def shown(job: Job, *, with_result: bool = True) -> dict[str, Any]:
+def shown(job: Job) -> dict[str, Any]:
     """The job as the contract shows it."""
     answer = stored_answer(job) if job.answer is not None else None
-    asked = json.loads(job.body)
     problem = answer.problem if answer is not None else None
     return {
         "job_id": job.id,
@@ -116,8 +114,7 @@ def shown(job: Job, *, with_result: bool = True) -> dict[str, Any]:
         "started_at": _iso(job.started_at),
         "finished_at": _iso(job.finished_at),
         "queue_position": job.queue_position,
-        "request": asked["request"][:MOST_SHOWN_OF_A_REQUEST],
-        "tier": asked.get("tier", "standard"),
+        **json.loads(job.label),
         "user_id": job.user_id or None,
         "request_id": job.request_id,
         "conversation_id": job.conversation_id,
@@ -126,7 +123,7 @@ def shown(job: Job, *, with_result: bool = True) -> dict[str, Any]:
         "cancel_requested": job.cancel_requested and job.status not in ENDED,
         "last_event": job.last_event,
         "error": {"code": problem["code"], "detail": problem["detail"]} if problem is not None else None,
-        "result": dict(answer.body) if with_result and answer is not None and answer.body else None,
+        "result": dict(answer.body) if answer is not None and answer.body else None,
     }
 
 

@@ -92,7 +92,7 @@ class JobView(BaseModel):
 
 
 class JobList(BaseModel):
-    """The newest jobs, newest first; without results."""
+    """The newest jobs, newest first; without `result` and `error`."""
 
     jobs: list[JobView]
 

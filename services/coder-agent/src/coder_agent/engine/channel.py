@@ -112,8 +112,11 @@ class Channel:
             except LeaseLost:
                 self._is_lost = True
                 self._on_lost()
-            except StoreIsUnavailable as error:
-                log.warning("job_not_written", job_id=self._claim.job.id, reason=error.message)
+            except Exception as error:
+                if not isinstance(error, StoreIsUnavailable):
+                    log.exception("job_not_written", job_id=self._claim.job.id)
+                elif tries == 0:
+                    log.warning("job_not_written", job_id=self._claim.job.id, reason=error.message)
                 self._news.set()
                 await asyncio.sleep(RETRY_SEC[min(tries, len(RETRY_SEC) - 1)])
                 tries += 1

@@ -68,14 +68,16 @@ class Leases:
         with self._database.reading() as connection:
             return connection.execute(select(J.id).where(J.status == "queued").limit(1)).first() is not None
 
-    def renew(self) -> dict[str, tuple[int, bool]]:
-        """Prolongs the leases; by job: the attempt it holds, and whether the job is to be cancelled.
+    def renew(self, job_ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
+        """Prolongs the leases on `job_ids`; by job still held: the attempt, and whether it is to be cancelled.
+
+        A job that is this worker's by the database alone is not among them, and goes back into the queue in time.
 
         Raises:
             StoreIsUnavailable
         """
         with self._database.writing() as connection:
-            own = (J.worker == self.worker) & (J.status == "running")
+            own = (J.worker == self.worker) & (J.status == "running") & J.id.in_(job_ids)
             connection.execute(update(jobs).where(own).values(lease_until=now(connection) + self.lease_sec))
             rows = connection.execute(select(J.id, J.attempt, J.cancel_requested).where(own))
             return {id: (attempt, cancel) for id, attempt, cancel in rows}

@@ -15,6 +15,8 @@ class NewJob:
     id: str
     user_id: str
     body: str
+    label: str = ""
+    """JSON: what of it is shown in lists."""
     request_id: str | None = None
     conversation_id: str | None = None
     idempotency_key: str | None = None
@@ -34,8 +36,10 @@ class Job:
     id: str
     user_id: str
     status: JobStatus
-    body: str
+    body: str | None
+    """None in lists, as `answer`."""
     created_at: float
+    label: str = ""
     request_id: str | None = None
     conversation_id: str | None = None
     verdict: str | None = None

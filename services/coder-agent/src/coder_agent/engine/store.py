@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from coder_agent.engine.clock import now
@@ -10,6 +10,9 @@ from coder_agent.engine.database import J, JobDatabase, end, job_of, locked, ref
 from coder_agent.engine.errors import JobDoesNotWait, KeyIsTaken, NoSuchJob
 from coder_agent.engine.records import ENDED, Ending, Event, Job, NewJob
 from coder_agent.engine.tables import events, jobs
+
+LONG = ("body", "answer", "state")
+"""Columns that may hold very much."""
 
 
 class JobStore:
@@ -31,7 +34,10 @@ class JobStore:
         try:
             return self._submit(new, queue_limit, attached_sec)
         except IntegrityError:  # the same key came twice at once: the other one was first
-            return self._submit(new, queue_limit, attached_sec)
+            try:
+                return self._submit(new, queue_limit, attached_sec)
+            except IntegrityError:
+                raise KeyIsTaken("There is a job with this id already.") from None
 
     def _submit(self, new: NewJob, queue_limit: int, attached_sec: float) -> tuple[Job, bool]:
         with self._database.writing() as connection:
@@ -51,6 +57,7 @@ class JobStore:
                 "idempotency_key": new.idempotency_key,
                 "body_sha256": new.body_sha256,
                 "body": new.body,
+                "label": new.label,
                 "is_attached": new.is_attached,
                 "attached_until": at + attached_sec if new.is_attached else None,
                 "status": "queued",
@@ -147,8 +154,13 @@ class JobStore:
             connection.execute(update(jobs).where(this).values(is_told=True))
 
     def newest(self, user_id: str | None, limit: int) -> list[Job]:
-        """The newest `limit` jobs of `user_id`, of everybody where that is None. Raises: StoreIsUnavailable."""
-        newest = select(jobs).order_by(J.number.desc()).limit(limit)
+        """The newest `limit` jobs of `user_id`, of everybody where that is None; without `body` and `answer`.
+
+        Raises:
+            StoreIsUnavailable
+        """
+        columns = [column for column in jobs.c if column.name not in LONG]
+        newest = select(*columns, *(null().label(name) for name in LONG)).order_by(J.number.desc()).limit(limit)
         if user_id is not None:
             newest = newest.where(J.user_id == user_id)
         with self._database.reading() as connection:

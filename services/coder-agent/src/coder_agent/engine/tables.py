@@ -18,6 +18,7 @@ jobs = Table(
     Column("idempotency_key", String(200)),
     Column("body_sha256", String(64), nullable=False),
     Column("body", Text, nullable=False),
+    Column("label", Text, nullable=False),
     Column("is_attached", Boolean, nullable=False),
     Column("attached_until", Double),
     Column("status", String(16), nullable=False),

@@ -180,7 +180,7 @@ class Worker:
 
     async def _show_life(self) -> None:
         await self._busy.wait()
-        held = await self._threads.write(self._leases.renew)
+        held = await self._threads.write(self._leases.renew, tuple(self._running))
         for job_id, running in list(self._running.items()):
             attempt, is_cancelled = held.get(job_id, (None, False))
             # One that was taken up or ended meanwhile may be missing; what it writes finds out.

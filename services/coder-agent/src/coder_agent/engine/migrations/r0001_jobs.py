@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.String(200)),
         sa.Column("body_sha256", sa.String(64), nullable=False),
         sa.Column("body", sa.Text, nullable=False),
+        sa.Column("label", sa.Text, nullable=False),
         sa.Column("is_attached", sa.Boolean, nullable=False),
         sa.Column("attached_until", sa.Double),
         sa.Column("status", sa.String(16), nullable=False),

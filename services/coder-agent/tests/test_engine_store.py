@@ -37,8 +37,8 @@ class Jobs:
         self.database.prepare()
         self.store = JobStore(self.database)
 
-    def worker(self, name="one", lease_sec=60.0):
-        return Leases(self.database, name, lease_sec)
+    def worker(self, name="one", lease_sec=60.0, queue="default"):
+        return Leases(self.database, name, lease_sec, queue)
 
     def submit(self, id, user="ann", limit=LIMIT, attached_sec=60.0, **fields):
         return self.store.submit(NewJob(id, user, "{}", **fields), limit, attached_sec)
@@ -150,6 +150,19 @@ def test_users_take_turns_whoever_came_first(jobs):
         order.append(claim.job.id)
         leases.finish(claim, DONE)
     assert order == ["ann0", "bob0", "ann1", "ann2", "ann3"]
+
+
+def test_queues_know_nothing_of_each_other(jobs):
+    jobs.submit("small", queue="small", limit=1)
+    jobs.submit("large", queue="large", limit=1)
+    with pytest.raises(QueueIsFull):
+        jobs.submit("more", queue="large", limit=1)
+    assert (jobs.store.get("large").queue_position, jobs.store.counts("small")) == (1, {"queued": 1, "running": 0})
+    assert jobs.worker().claim() is None
+    leases = jobs.worker(queue="large")
+    assert leases.claim().job.id == "large"
+    assert leases.claim() is None
+    assert jobs.store.counts("large") == {"queued": 0, "running": 1}
 
 
 def test_whoever_has_fewest_running_is_next(jobs):
@@ -328,9 +341,9 @@ def test_the_newest_are_listed_for_their_user_with_their_place(jobs):
     [newest] = jobs.store.newest(None, 1)
     assert (newest.id, newest.body, newest.answer) == ("bob", None, None)
     assert jobs.store.get("bob").body == "{}"
-    assert jobs.store.counts() == {"queued": 4, "running": 0}
+    assert jobs.store.counts("default") == {"queued": 4, "running": 0}
     jobs.worker().claim()
-    assert jobs.store.counts() == {"queued": 3, "running": 1}
+    assert jobs.store.counts("default") == {"queued": 3, "running": 1}
 
 
 def test_events_come_in_pages(jobs):

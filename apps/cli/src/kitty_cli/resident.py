@@ -30,6 +30,7 @@ POLL_SEC = 0.05
 ANSWER_WITHIN_SEC = 60.0
 STOP_WITHIN_SEC = 10.0
 HUNG_AFTER_SEC = 5.0
+MOST_OF_A_QUEUE = 100
 
 
 def ensure_resident(env: Mapping[str, str], wanted: Wanted) -> Resident:
@@ -94,7 +95,7 @@ def _process_of(resident: Resident) -> psutil.Process | None:
 
 def _is_busy(resident: Resident) -> bool:
     health = ask_health(resident.base_url, HUNG_AFTER_SEC)
-    return bool(health and health.get("jobs_running"))
+    return bool(health and (health.get("jobs_running") or health.get("jobs_queued")))
 
 
 def _stop(resident: Resident) -> None:
@@ -128,7 +129,7 @@ def _start(env: Mapping[str, str], wanted: Wanted, kept: list[Resident]) -> Resi
     port = _free_port(port_wanted(env))
     log = fresh(log_file())
     before = log.stat().st_size
-    process = start_detached("coder_agent.main", log, _environment_for(env, port, wanted.model))
+    process = start_detached("coder_agent.main", log, _environment_for(env, port, wanted))
     resident = Resident(
         pid=process.pid,
         created=psutil.Process(process.pid).create_time(),
@@ -142,9 +143,12 @@ def _start(env: Mapping[str, str], wanted: Wanted, kept: list[Resident]) -> Resi
     return resident
 
 
-def _environment_for(env: Mapping[str, str], port: int, model: str) -> dict[str, str]:
-    chosen = {"KITTY_IDLE_STOP_SEC": IDLE_STOP_SEC, **env, "CODER_PORT": str(port), "KITTY_BIND": "127.0.0.1"}
-    return chosen | ({"KITTY_MODEL": model} if model else {})
+def _environment_for(env: Mapping[str, str], port: int, wanted: Wanted) -> dict[str, str]:
+    """Jobs wait in a queue for this model: one that was begun here is not gone on with by a service with another."""
+    queue = f"{wanted.kind} {wanted.model or wanted.fingerprint[:16]}"[-MOST_OF_A_QUEUE:]
+    usual = {"KITTY_IDLE_STOP_SEC": IDLE_STOP_SEC, "JOBS_QUEUE": queue}
+    chosen = {**usual, **env, "CODER_PORT": str(port), "KITTY_BIND": "127.0.0.1"}
+    return chosen | ({"KITTY_MODEL": wanted.model} if wanted.model else {})
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], resident: Resident, log: Path, before: int) -> None:

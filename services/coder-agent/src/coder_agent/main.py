@@ -81,6 +81,7 @@ def create_app(
     engine = JobEngine(
         JobDatabase(open_database(jobs_url or database_url(environment(), OWNER))),
         EngineSettings(
+            queue=settings.jobs_queue,
             queue_limit=settings.jobs_queue_limit,
             kept_sec=settings.jobs_kept_days * DAY_SEC,
             kept_jobs=settings.jobs_kept,

@@ -61,6 +61,8 @@ class Settings(KittySettings):
 
     coder_jobs_at_once: int | None = Field(default=None, ge=1, le=1000)
     """Jobs that run at once in this process; unset: as many as the model servers have slots."""
+    jobs_queue: str = Field(default="default", min_length=1, max_length=100)
+    """Which of the queues in the database this process hands jobs into and takes jobs from."""
     jobs_queue_limit: int = Field(default=100, ge=1, le=100_000)
     """Jobs that may wait; a further one is answered with 429."""
     jobs_lease_sec: float = Field(default=15, ge=1, le=600)

@@ -100,9 +100,10 @@ def end(connection: Connection, job_id: str, ending: Ending, last_event: int) ->
     connection.execute(update(jobs).where(J.id == job_id).values(changed))
 
 
-def refuse_beyond(connection: Connection, queue_limit: int) -> None:
+def refuse_beyond(connection: Connection, queue: str, queue_limit: int) -> None:
     """Raises: QueueIsFull: so many wait already."""
-    waiting = connection.execute(select(func.count()).where(J.status == "queued")).scalar_one()
+    wait = (J.status == "queued") & (J.queue == queue)
+    waiting = connection.execute(select(func.count()).where(wait)).scalar_one()
     if waiting >= queue_limit:
         raise QueueIsFull(f"{waiting} jobs wait already.")
 
@@ -112,7 +113,7 @@ def with_position(connection: Connection, row: RowMapping) -> Job:
     job = job_of(row)
     if job.status != "queued":
         return job
-    before = select(func.count()).where(J.status == "queued", J.number < row["number"])
+    before = select(func.count()).where(J.status == "queued", J.queue == row["queue"], J.number < row["number"])
     return replace(job, queue_position=connection.execute(before).scalar_one() + 1)
 
 

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -37,6 +37,8 @@ TOLD_WITHIN_SEC = 10.0
 class EngineSettings:
     """How much may wait, how long what has ended is kept, and how soon a dead worker is given up."""
 
+    queue: str
+    """Where jobs go that are handed in here, and come from that run here."""
     queue_limit: int
     kept_sec: float
     kept_jobs: int
@@ -68,7 +70,7 @@ class JobEngine:
         self._store = JobStore(database)
         self._notices = Notices()
         self._threads = Threads()
-        self._leases = Leases(database, worker_name(), settings.lease_sec)
+        self._leases = Leases(database, worker_name(), settings.lease_sec, settings.queue)
         self.worker = Worker(self._leases, begin, room, endings, self._notices, self._tell, self._threads)
         self._attached: set[str] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -110,7 +112,8 @@ class JobEngine:
         await self._ready()
         limit = self._settings.queue_limit
         async with self._coming_in:
-            submitted = await self._threads.write(self._store.submit, new, limit, ATTACHED_SEC)
+            mine = replace(new, queue=self._settings.queue)
+            submitted = await self._threads.write(self._store.submit, mine, limit, ATTACHED_SEC)
         self.queued += submitted[1]
         self.worker.wake()
         return submitted
@@ -185,9 +188,9 @@ class JobEngine:
         return await self._threads.read(self._store.newest, user_id, limit)
 
     async def counts(self) -> dict[str, int]:
-        """How many jobs are `queued` and `running`, here and elsewhere. Raises: StoreIsUnavailable."""
+        """How many jobs of this queue are `queued` and `running`, here and elsewhere. Raises: StoreIsUnavailable."""
         await self._ready()
-        counts = await self._threads.read(self._store.counts)
+        counts = await self._threads.read(self._store.counts, self._settings.queue)
         self.queued = counts["queued"]
         return counts
 

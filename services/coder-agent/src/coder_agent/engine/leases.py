@@ -24,11 +24,12 @@ MOST_CRASHES = 5
 class Leases:
     """The claims of one worker. Blocking; meant for threads."""
 
-    def __init__(self, database: JobDatabase, worker: str, lease_sec: float) -> None:
-        """`worker`: a name that no other worker has, ever."""
+    def __init__(self, database: JobDatabase, worker: str, lease_sec: float, queue: str = "default") -> None:
+        """`worker`: a name that no other worker has, ever; `queue`: where it takes jobs from."""
         self._database = database
         self.worker = worker
         self.lease_sec = lease_sec
+        self._queue = queue
 
     def claim(self) -> Claim | None:
         """The job that is next, now this worker's; None when none waits.
@@ -43,7 +44,7 @@ class Leases:
         with self._database.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": CLAIMING})
-            id = _next_id(connection)
+            id = _next_id(connection, self._queue)
             if id is None:
                 return None
             at = now(connection)
@@ -66,7 +67,8 @@ class Leases:
     def has_waiting(self) -> bool:
         """Whether any job waits. Takes no lock. Raises: StoreIsUnavailable."""
         with self._database.reading() as connection:
-            return connection.execute(select(J.id).where(J.status == "queued").limit(1)).first() is not None
+            wait = (J.status == "queued") & (J.queue == self._queue)
+            return connection.execute(select(J.id).where(wait).limit(1)).first() is not None
 
     def renew(self, job_ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
         """Prolongs the leases on `job_ids`; by job still held: the attempt, and whether it is to be cancelled.
@@ -187,12 +189,14 @@ def _ending_of(row: RowMapping, at: float, crashed: Ending, late: Ending, cancel
     return crashed if row["crashes"] + 1 >= MOST_CRASHES else None
 
 
-def _next_id(connection: Connection) -> str | None:
-    oldest = select(J.user_id, func.min(J.number).label("number")).where(J.status == "queued").group_by(J.user_id)
+def _next_id(connection: Connection, queue: str) -> str | None:
+    wait = (J.status == "queued") & (J.queue == queue)
+    oldest = select(J.user_id, func.min(J.number).label("number")).where(wait).group_by(J.user_id)
     waiting = {user: number for user, number in connection.execute(oldest)}
     if not waiting:
         return None
-    running = select(J.user_id, func.count()).where(J.status == "running").group_by(J.user_id)
+    run = (J.status == "running") & (J.queue == queue)
+    running = select(J.user_id, func.count()).where(run).group_by(J.user_id)
     busy = {user: count for user, count in connection.execute(running)}
     served: dict[str, float] = {}
     if len(waiting) > 1:

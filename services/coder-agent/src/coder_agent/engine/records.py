@@ -15,6 +15,8 @@ class NewJob:
     id: str
     user_id: str
     body: str
+    queue: str = "default"
+    """Taken from by the workers of that name."""
     label: str = ""
     """JSON: what of it is shown in lists."""
     request_id: str | None = None
@@ -39,6 +41,7 @@ class Job:
     body: str | None
     """None in lists, as `answer`."""
     created_at: float
+    queue: str = "default"
     label: str = ""
     request_id: str | None = None
     conversation_id: str | None = None

@@ -47,10 +47,11 @@ class JobStore:
                     if before["body_sha256"] != new.body_sha256:
                         raise KeyIsTaken
                     return job_of(before), False
-            refuse_beyond(connection, queue_limit)
+            refuse_beyond(connection, new.queue, queue_limit)
             at = now(connection)
             row = {
                 "id": new.id,
+                "queue": new.queue,
                 "user_id": new.user_id,
                 "request_id": new.request_id,
                 "conversation_id": new.conversation_id,
@@ -111,7 +112,7 @@ class JobStore:
                 raise NoSuchJob
             if row["status"] not in ("cancelled", "failed"):
                 raise JobDoesNotWait(f"The job is {row['status']}.")
-            refuse_beyond(connection, queue_limit)
+            refuse_beyond(connection, row["queue"], queue_limit)
             seconds = row["deadline_sec"]
             connection.execute(
                 update(jobs)
@@ -186,9 +187,10 @@ class JobStore:
             seen = found[-1].id if found else last_id
             return found, row.status in ENDED and seen >= row.last_event
 
-    def counts(self) -> dict[str, int]:
-        """Jobs that wait and that run, by status. Raises: StoreIsUnavailable."""
-        alive = select(J.status, func.count()).where(J.status.in_(("queued", "running"))).group_by(J.status)
+    def counts(self, queue: str) -> dict[str, int]:
+        """Jobs of `queue` that wait and that run, by status. Raises: StoreIsUnavailable."""
+        mine = J.status.in_(("queued", "running")) & (J.queue == queue)
+        alive = select(J.status, func.count()).where(mine).group_by(J.status)
         with self._database.reading() as connection:
             return {"queued": 0, "running": 0} | {status: count for status, count in connection.execute(alive)}
 

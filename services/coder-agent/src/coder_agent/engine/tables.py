@@ -12,6 +12,7 @@ jobs = Table(
     metadata,
     Column("number", Number, primary_key=True, autoincrement=True),  # the order of coming
     Column("id", String(64), nullable=False, unique=True),
+    Column("queue", String(100), nullable=False),
     Column("user_id", String(200), nullable=False),
     Column("request_id", String(200)),
     Column("conversation_id", String(200)),

@@ -12,6 +12,7 @@ def upgrade() -> None:
         "coder_jobs",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("id", sa.String(64), nullable=False, unique=True),
+        sa.Column("queue", sa.String(100), nullable=False),
         sa.Column("user_id", sa.String(200), nullable=False),
         sa.Column("request_id", sa.String(200)),
         sa.Column("conversation_id", sa.String(200)),
@@ -44,7 +45,11 @@ def upgrade() -> None:
     # Those that wait or run are few beside those that have ended.
     alive = sa.text("status IN ('queued', 'running', 'waiting')")
     op.create_index(
-        "coder_jobs_alive", "coder_jobs", ["status", "user_id", "number"], sqlite_where=alive, postgresql_where=alive
+        "coder_jobs_alive",
+        "coder_jobs",
+        ["status", "queue", "user_id", "number"],
+        sqlite_where=alive,
+        postgresql_where=alive,
     )
     untold = sa.text("NOT is_told AND finished_at IS NOT NULL")
     op.create_index("coder_jobs_untold", "coder_jobs", ["finished_at"], sqlite_where=untold, postgresql_where=untold)

@@ -76,6 +76,8 @@ def test_a_job_goes_from_the_queue_to_a_worker_to_its_end(jobs):
     ended = jobs.store.get("a")
     assert (ended.status, ended.verdict, ended.answer, ended.last_event) == ("succeeded", "verified", DONE.answer, 3)
     assert ended.finished_at >= ended.started_at >= ended.created_at
+    with jobs.engine.connect() as connection:
+        assert connection.execute(text("SELECT state FROM coder_jobs")).scalar_one() is None, "it is needed no more"
     assert jobs.events("a", 1) == ([(2, "y"), (3, DONE.last_events[0])], True)
 
 
@@ -297,6 +299,7 @@ def test_resuming_goes_on_with_state_and_events_and_without_a_reader(jobs):
         jobs.store.resume("a", 0)
     resumed = jobs.store.resume("a", LIMIT)
     assert (resumed.status, resumed.answer, resumed.finished_at, resumed.verdict) == ("queued", None, None, None)
+    assert (resumed.resumes, resumed.is_told) == (1, False)
     assert leases.sweep(CRASHED, LATE, CANCELLED) == [], "its deadline counts anew, and nobody has to wait for it"
     again = leases.claim()
     assert (again.state, again.job.last_event) == ("state", 2)

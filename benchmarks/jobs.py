@@ -58,7 +58,12 @@ def _of(store: Store, folder: Path, is_quick: bool, states: list[str]) -> dict[s
     figures["queue"] = asyncio.run(engine.queue(store.fresh(), WAITING))
     _note(store, "the queue is measured")
     figures["events"] = asyncio.run(engine.events(store.fresh(), 10 if is_quick else 50))
+    if isinstance(store, PostgresStore):
+        store.with_fsync(True)
     figures["storm"] = storm.storm(store, 2 if is_quick else 4)
+    if isinstance(store, PostgresStore):
+        store.with_fsync(False)
+    _note(store, "the storm is over")
     figures["idle"] = service.idle(store, folder / "idle", 20)
     figures["throughput"] = workers.throughput(store, folder, counts, 24 if is_quick else 48)
     _note(store, "done")
@@ -106,6 +111,8 @@ def main() -> None:
     except ImportError as error:
         print(f"bench jobs: no PostgreSQL ({error}): run ./kitty check once, or --store sqlite", file=sys.stderr)
         sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(130)
     failures = list(missed(figures))
     print(json.dumps(figures, indent=2) if options.json else "\n".join(report.lines(figures)))
     for failure in failures:

@@ -56,6 +56,12 @@ class PostgresStore:
             query = text("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = :name")
             return int(connection.execute(query, {"name": url.database}).scalar_one())
 
+    def connections(self, url: URL) -> int:
+        """How many there are to this database."""
+        with self._admin.connect() as connection:
+            query = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")
+            return int(connection.execute(query, {"name": url.database}).scalar_one())
+
     def cpu_sec(self) -> float:
         """Seconds of a core that the server has used, of connections that have ended."""
         return cpu_sec(self._pid, with_ended_children=True)

@@ -2,16 +2,21 @@
 
 The database holds what it would hold: jobs that wait, and two running ones of each of 1,000 workers. Clients and server
 share this machine, so that a rate is a lower bound; on PostgreSQL the server's own seconds of a core are told as well.
+Its commits should wait for the disk meanwhile.
 """
 
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import URL, insert, make_url, text
+import structlog
+from sqlalchemy import URL, Engine, insert, make_url, text
 
 from coder_agent.coding_job import unattended_endings
 from coder_agent.engine.database import JobDatabase
@@ -19,6 +24,8 @@ from coder_agent.engine.leases import Leases
 from coder_agent.engine.records import Event, NewJob
 from coder_agent.engine.store import JobStore
 from coder_agent.engine.tables import jobs
+from kitty_core.audit.records import Invocation
+from kitty_core.audit.store import SqlAuditLog
 from kitty_core.database import open_database
 from of_jobs.figures import spread
 from of_jobs.stores import PostgresStore, Store
@@ -27,7 +34,7 @@ WORKERS = 1000
 AT_ONCE = 2
 WAITING = 100
 PROCESSES = 4
-KINDS = ("claim", "look for work", "renew", "look for cancelled", "sweep", "save")
+KINDS = ("claim", "look for work", "renew", "look for cancelled", "sweep", "save", "audit row")
 
 
 def storm(store: Store, seconds: float) -> dict[str, Any]:
@@ -35,8 +42,7 @@ def storm(store: Store, seconds: float) -> dict[str, Any]:
     url = store.fresh()
     _fill(url)
     figures = {}
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        list(pool.map(_warm_up, range(PROCESSES)))
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), _be_silent) as pool:
         for kind in KINDS:
             figures[kind] = _all_at_once(pool, store, url, kind, seconds)
     return figures
@@ -73,22 +79,22 @@ def _fill(url: URL) -> None:
     engine.dispose()
 
 
-def _warm_up(number: int) -> None:
-    time.sleep(0.2)
+def _be_silent() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 
 def _ask(address: str, kind: str, number: int, seconds: float) -> list[float]:
     """Seconds of each call; in a process of the pool."""
     engine = open_database(make_url(address))
     database = JobDatabase(engine)
-    call = _call(kind, database, number)
+    call = _auditing(engine) if kind == "audit row" else _call(kind, database, number)
     call()
     took = []
     until = time.perf_counter() + seconds
     while (begun := time.perf_counter()) < until:
         call()
         took.append(time.perf_counter() - begun)
-    database.close()
+    engine.dispose()
     return took
 
 
@@ -119,3 +125,23 @@ def _saving(leases: Leases) -> Callable[[], None]:
     assert claim is not None, "so many wait"
     ids = iter(range(1, 1_000_000))
     return lambda: leases.save(claim, [Event(next(ids), '{"type":"code_chunk","delta":"return -1"}')])
+
+
+def _auditing(engine: Engine) -> Callable[[], None]:
+    """A row of the audit trail each time, as every job leaves one. The rows of all are one chain."""
+    folder = Path(tempfile.mkdtemp(prefix="kitty-bench-audit-"))
+    log = SqlAuditLog(engine, b"k" * 32, folder / "head.json")
+    at = datetime.now(UTC)
+    return lambda: log.append(
+        Invocation(
+            request_id="r",
+            job_id=uuid4().hex,
+            tool="coding.generate",
+            user_id="ann",
+            decision="allowed",
+            status="ok",
+            args_sha256="a" * 64,
+            hazard_class="low",
+            created_at=at,
+        )
+    )

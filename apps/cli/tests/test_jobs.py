@@ -376,17 +376,17 @@ def test_without_a_stack_jobs_go_to_the_service_that_code_starts_whatever_its_se
     done = cli.run("code", "add", "--detach", CODER_MAX_TOKENS="77")
     assert done.returncode == 0, done.stderr
     [(pid, *_)] = cli.started()
-    assert cli.run("jobs", "list", "--json").returncode == 0
-    assert cli.run("jobs", "list", CODER_MAX_TOKENS="99").returncode == 0
-    assert [start[0] for start in cli.started()] == [pid], "one is there already"
     (cli.folder / "state" / "kitty" / "jobs.sqlite3").touch()
+    assert done.stdout.strip() in cli.run("jobs", "list", "--json").stdout
+    assert done.stdout.strip() in cli.run("jobs", "list", "--json", CODER_MAX_TOKENS="99").stdout
+    assert [start[0] for start in cli.started()] == [pid], "one is there already"
     psutil.Process(int(pid)).kill()
     assert cli.run("jobs", "list").returncode == 0
     assert len(cli.started()) == 2, "it is started, so that what it left is taken up"
 
 
 def test_jobs_of_another_database_are_not_shown_as_those_of_this_one(cli, model_server):
-    cli.run("code", "add", "--detach")
+    assert cli.run("code", "add", "--detach").returncode == 0
     assert cli.run("jobs", "list", DATABASE_URL="sqlite:///other.sqlite3").returncode == 0
     assert len(cli.started()) == 2
 

@@ -26,7 +26,7 @@ from brain.testing import ScriptedGateway, coding_tool, done
 from broker.settings import Settings as BrokerSettings
 from coder_agent.backends import Backends
 from coder_agent.settings import Settings as CoderSettings
-from gateway.testing import Reply, make_gateway, running_service
+from gateway.testing import Reply, Seen, make_gateway, running_service
 from kitty_core.audit import SpooledAuditLog
 from kitty_core.serving import listening
 from kitty_core.testing import MemoryAuditLog
@@ -97,7 +97,11 @@ class Service:
 
 @contextmanager
 def the_gateway(folder: Path) -> Iterator[Service]:
-    with running_service(Reply({"success": True})) as behind:
+
+    def answer(seen: Seen) -> Reply:
+        return Reply({"success": True}, frames=(": ping\n\n",) if seen.path.endswith("/events") else ())
+
+    with running_service(answer) as behind:
         bases = {f"{name}_base": behind.base_url for name in ("coder_agent", "brain", "memory", "broker")}
         made = make_gateway(folder, REGISTRY, kitty_service_token=TOKEN, **bases)
         body = {"request": REQUEST, "prompt": "hi", "arguments": {}, "message": "Confirm: proceed"}

@@ -96,3 +96,35 @@ def test_the_coder_agent_answers_through_the_gateway_as_it_does_itself(tmp_path)
         refused = gateway.post("/api/coding/generate", {**ASK, "allow_network": True})
         assert (refused.status_code, refused.json()["code"]) == (403, "network_refused")
         assert gateway.rows()[2]["error"] == "network_refused"
+
+
+def test_a_job_is_followed_through_the_gateway_by_its_user_and_an_admin_and_nobody_else(tmp_path):
+    registry = (CONFIG / "tool_registry.yaml").read_text()
+    sandbox = ScriptedSandbox(*[make_result("failed")] * 8, rows=every(Cell("passed")))
+    with (
+        ScriptedModel(RIGHT).threaded() as model,
+        running_agent(model.base_url, sandbox=sandbox, kitty_service_token=TOKEN) as agent,
+        running_gateway(tmp_path, registry, coder_agent_base=agent.base_url, kitty_service_token=TOKEN) as gateway,
+    ):
+        ann, bob, root = gateway.key("ann"), gateway.key("bob"), gateway.key("root", "admin")
+        first, again = (gateway.post("/api/coding/jobs", ASK, **ann, **{"idempotency-key": "k"}) for _ in range(2))
+        assert (first.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+        place = first.headers["location"]
+        events = gateway.get(f"{place}/events", **ann).text
+        assert events.startswith("id: 1\ndata: {")
+        last = events.rstrip().split("\n\n")[-1]
+        number = last.partition("\n")[0].removeprefix("id: ")
+        assert gateway.get(f"{place}/events", **ann, **{"last-event-id": str(int(number) - 1)}).text.rstrip() == last
+        assert gateway.get(f"{place}/events", **ann, **{"last-event-id": number}).status_code == 204
+        job = gateway.get(place, **ann).json()
+        assert (job["user_id"], job["status"]) == ("ann", "succeeded")
+        assert "def add" in job["result"]["code"]
+        for stranger in (bob, {**root, "x-kitty-surface": "model"}):
+            refused = [gateway.get(f"{place}{rest}", **stranger) for rest in ("", "/events")]
+            refused += [gateway.post(f"{place}{rest}", {}, **stranger) for rest in ("/cancel", "/resume")]
+            assert [answer.json()["code"] for answer in refused] == ["no_such_job"] * 4
+            assert gateway.get("/api/coding/jobs", **stranger).json() == {"jobs": []}
+        for admin in (root, {}):  # without a key the user of the open loopback is one
+            assert [one["job_id"] for one in gateway.get("/api/coding/jobs", **admin).json()["jobs"]] == [job["job_id"]]
+        assert gateway.post(f"{place}/cancel", {}, **root).json()["status"] == "succeeded"
+        assert gateway.post(f"{place}/resume", {}, **ann).json()["code"] == "job_not_resumable"

@@ -17,7 +17,7 @@ from kitty_cli.testing import ScriptedCoderAgent
 
 WITHIN_SEC = 25
 STAND_IN = """
-import asyncio, os, sys
+import asyncio, json, os, sys
 from kitty_cli.testing import ScriptedCoderAgent, finished_job
 
 with open(os.environ["STAND_IN_STARTS"], "a") as file:
@@ -25,7 +25,11 @@ with open(os.environ["STAND_IN_STARTS"], "a") as file:
 if os.environ.get("STAND_IN_DIES"):
     sys.exit("coder-agent: the stand-in was told to die")
 agent = ScriptedCoderAgent(finished_job(), port=int(os.environ["CODER_PORT"]))
-agent.health["jobs_running"] = int(os.environ.get("STAND_IN_JOBS", "0"))
+with open(os.environ["STAND_IN_STARTS"]) as file:
+    is_first = len(file.readlines()) == 1
+if os.environ.get("STAND_IN_HOLDS") and is_first:
+    agent.events, agent.ending = agent.events[:5], "hold"
+agent.health["jobs_running"] = json.loads(os.environ.get("STAND_IN_JOBS", "0"))
 asyncio.run(agent.serve())
 """
 

@@ -271,21 +271,11 @@ def test_two_hundred_at_once_are_taken_or_told_to_come_again_and_none_is_lost(st
     sandbox = ScriptedSandbox(*[make_result("failed")] * 2000, rows=every(Cell("passed")))
     agent, _ = start(RIGHT, sandbox=sandbox, jobs_queue_limit=100, coder_jobs_at_once=2)
     asked = threading.Barrier(200)
-    slowest = []
 
     def hand_in(number):
         asked.wait()
         return submit(agent, f"{REQUEST} # {number}", tier="fast")
 
-    def watch():
-        while len(slowest) < 1000 and not done.is_set():
-            began = time.monotonic()
-            assert agent.get("/healthz").status_code == 200
-            slowest.append(time.monotonic() - began)
-
-    done = threading.Event()
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     with ThreadPoolExecutor(200) as pool:
         answers = list(pool.map(hand_in, range(200)))
     taken = [answer.json()["job_id"] for answer in answers if answer.status_code == 202]
@@ -294,9 +284,4 @@ def test_two_hundred_at_once_are_taken_or_told_to_come_again_and_none_is_lost(st
     assert len(taken) >= 100
     assert refused
     assert all("retry-after" in answer.headers for answer in refused)
-    wait_until(lambda: agent.get("/healthz").json()["jobs_queued"] == 0, seconds=100)
-    for job_id in taken:
-        assert ended(agent, job_id)["status"] == "succeeded"
-    done.set()
-    watcher.join()
-    print(f"{len(taken)} taken, health at most {max(slowest):.2f} s in {len(slowest)} looks")
+    assert [ended(agent, job_id)["status"] for job_id in taken] == ["succeeded"] * len(taken)

@@ -33,7 +33,14 @@ def test_existing_keys_do_not_close_an_open_loopback(start):
     assert gateway.post(GENERATE, ASK).status_code == 200
 
 
-@pytest.mark.parametrize("path", [GENERATE, "/api/tools", "/api/audit", "/api/confirmations", "/api/nothing"])
+JOB = "/api/coding/jobs/j1"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [GENERATE, "/api/tools", "/api/audit", "/api/confirmations", "/api/nothing", "/api/coding/jobs"]
+    + [f"{JOB}{rest}" for rest in ("", "/events", "/cancel", "/resume")],
+)
 def test_without_a_key_a_closed_gateway_answers_nothing_but_its_health(closed, path):
     gateway, service, _ = closed
     assert problem(gateway.post(path, ASK)) == (401, "unauthorized")
@@ -290,7 +297,17 @@ JSON = {"content-type": "application/json"}
     ],
     ids=str,
 )
-@pytest.mark.parametrize("path", [GENERATE, "/api/tools/disk.look", f"/api/confirmations/{'0' * 32}", "/api/query"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        GENERATE,
+        "/api/tools/disk.look",
+        f"/api/confirmations/{'0' * 32}",
+        "/api/query",
+        "/api/coding/jobs",
+        f"{JOB}/resume",
+    ],
+)
 def test_a_page_of_another_site_gets_403_and_reaches_nothing(gateway_and_service, path, headers):
     gateway, service = gateway_and_service
     url = f"{gateway.base_url}{path}"

@@ -19,9 +19,13 @@ PATHS = {
     "/api/coding/explain": 3,
     "/api/coding/fix": 3,
     "/api/coding/generate": 15,
+    "/api/coding/jobs": 12,
+    "/api/coding/jobs/{job_id}": 8,
+    "/api/coding/jobs/{job_id}/cancel": 5,
+    "/api/coding/jobs/{job_id}/events": 8,
+    "/api/coding/jobs/{job_id}/resume": 5,
     "/api/coding/refactor": 3,
     "/api/coding/stream": 10,
-    "/api/coding/jobs": 10,
     "/api/coding/test": 3,
     "/api/confirmations": 2,
     "/api/confirmations/{pending_id}": 20,
@@ -41,8 +45,14 @@ PATHS = {
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    """Open, over one service that answers everything alike."""
-    with running_service(Reply({"success": True})) as service:
+    """Open, over one service that answers everything but jobs alike."""
+
+    def answer(seen):
+        if seen.path.endswith("/events"):
+            return Reply(frames=('id: 1\ndata: {"type":"complete"}\n\n',))
+        return Reply({"success": True}, 202 if seen.path.endswith("/resume") else 200)
+
+    with running_service(answer) as service:
         bases = {f"{name}_base": service.base_url for name in ("coder_agent", "brain", "memory", "broker")}
         with running_gateway(tmp_path_factory.mktemp("g"), REGISTRY, gateway_rate_per_min=10**6, **bases) as gateway:
             yield gateway

@@ -70,7 +70,7 @@ async def follow(
     """
     try:
         async with asyncio.timeout(give_up_after_sec):
-            async for event in _events(service, path, body):
+            async for _, event in events(service, path, body):
                 on_event(event)
                 if event.get("type") in LAST:
                     return event
@@ -79,21 +79,46 @@ async def follow(
     raise ServiceFailed(f"The service at {service.base_url} ended the stream without a result. {service.hint}")
 
 
-async def _events(service: Service, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:
+class NothingFollows(Exception):
+    """204: there are no events behind the one that was named."""
+
+
+async def events(
+    service: Service,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    last_id: int = 0,
+    on_sign_of_life: Callable[[], None] = lambda: None,
+) -> AsyncIterator[tuple[int | None, Event]]:
+    """The events that answer, each with its number where it has one: of a POST of `body`, or of a GET without one.
+
+    Args:
+        last_id: the last event that is known already.
+        on_sign_of_life: called whenever anything comes, a comment too.
+
+    Raises:
+        NothingFollows: there are no more.
+        ServiceIsGone, ServiceRefused, CallWaits, ServiceFailed: as `follow`.
+    """
     url = f"{service.base_url}{path}"
-    content, headers = as_content(body), {**headers_for(service), "Accept": "text/event-stream"}
+    method, content = ("GET", None) if body is None else ("POST", as_content(body))
+    headers = {**headers_for(service), "Accept": "text/event-stream"}
+    headers |= {"Last-Event-ID": str(last_id)} if last_id else {}
     timeout = httpx.Timeout(SILENCE_SEC, connect=CONNECT_WITHIN_SEC)
     parser = FrameParser()
     try:
         async with (
             httpx.AsyncClient(trust_env=False, timeout=timeout, headers=headers) as http,
-            http.stream("POST", url, content=content) as response,
+            http.stream(method, url, content=content) as response,
         ):
+            if response.status_code == httpx.codes.NO_CONTENT:
+                raise NothingFollows
             if response.status_code != httpx.codes.OK:
                 raise no_stream(service, path, response, await response.aread())
             async for block in response.aiter_raw():
+                on_sign_of_life()
                 for event in parser.feed(block):
-                    yield event
+                    yield parser.last_id, event
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise NotConfigured(f"{service.base_url} is not an address: {error}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -108,10 +133,14 @@ def no_stream(service: Service, path: str, response: httpx.Response, content: by
     if response.status_code != httpx.codes.ACCEPTED:
         return refusal(service, path, response, content)
     try:
-        waiting = json.loads(content)
-        tool, pending = waiting["pendingTool"], waiting["pendingId"]
+        return call_waits(json.loads(content))
     except (ValueError, KeyError, TypeError):
         return ServiceFailed(f"{service.base_url} answered 202, and nothing that could be confirmed. {service.hint}")
+
+
+def call_waits(waiting: Mapping[str, Any]) -> CallWaits:
+    """The error that says how to confirm a call. Raises: KeyError: `waiting` is no call that waits."""
+    tool, pending = waiting["pendingTool"], waiting["pendingId"]
     phrase = waiting.get("confirmationPhrase")
     words = f"{command_name()} confirm {pending}" + (f" {shlex.quote(str(phrase))}" if phrase else "")
     what = f"{tool} (hazard class {waiting.get('hazardClass')}) waits for your word; nothing was run."

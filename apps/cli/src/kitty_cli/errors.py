@@ -82,4 +82,5 @@ class ServiceRefused(CliError):
     def __init__(self, message: str, code: str, http_status: int, service: object = None) -> None:
         super().__init__(message)
         self.code = code
+        self.http_status = http_status
         self.exit_code = exit_codes.for_error(code, http_status, service)

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
-from kitty_cli.client import CONNECT_WITHIN_SEC, Service, as_content, headers_for, healthz, refusal
+from kitty_cli.asking import ask
+from kitty_cli.client import Service, healthz
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import NotConfigured, ServiceFailed
+from kitty_cli.errors import NotConfigured, ServiceIsGone
 from kitty_cli.stack_record import gateway_of, read_stack
 
 USUAL = "http://localhost:8080"
-ANSWERS_WITHIN_SEC = 3600.0
-"""A tool may take that long; the gateway has its own deadline."""
 HEALTH_WITHIN_SEC = 10.0
 
 
@@ -31,23 +28,10 @@ def call(service: Service, method: str, path: str, body: Mapping[str, Any] | Non
         NotConfigured: nothing answers there, or its address is none, or the key.
         UsageProblem: the body is no text.
     """
-    content, headers = None if body is None else as_content(body), headers_for(service)
-    timeout = httpx.Timeout(ANSWERS_WITHIN_SEC, connect=CONNECT_WITHIN_SEC)
     try:
-        with httpx.Client(trust_env=False, timeout=timeout, headers=headers) as http:
-            answer = http.request(method, f"{service.base_url}{path}", content=content)
-        document = None if answer.is_error else answer.json()
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise NotConfigured(f"{service.base_url} is not an address: {error}") from error
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        return ask(service, method, path, body)
+    except ServiceIsGone as error:
         raise is_gone(service) from error
-    except (httpx.HTTPError, ValueError) as error:
-        raise ServiceFailed(f"{service.base_url} broke off, or is no gateway ({type(error).__name__}).") from error
-    if answer.is_error:
-        raise refusal(service, path, answer, answer.content)
-    if not isinstance(document, dict):
-        raise ServiceFailed(f"{service.base_url}{path} answered something that is no answer of a gateway.")
-    return document
 
 
 def check_gateway(service: Service) -> None:
@@ -58,18 +42,6 @@ def check_gateway(service: Service) -> None:
     """
     if healthz(service.base_url, HEALTH_WITHIN_SEC) is None:
         raise is_gone(service)
-
-
-def listed(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The list of this name in an answer.
-
-    Raises:
-        ServiceFailed: there is none.
-    """
-    found = document.get(name)
-    if not isinstance(found, list):
-        raise ServiceFailed(f"The gateway sent no list of {name}.")
-    return [entry if isinstance(entry, dict) else {"name": entry} for entry in found]
 
 
 def is_gone(service: Service) -> NotConfigured:

@@ -4,19 +4,24 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from kitty_cli.client import Service, ask_health, healthz
 from kitty_cli.command_name import command_name
 from kitty_cli.detached import with_absolute_paths
-from kitty_cli.errors import UsageProblem
+from kitty_cli.errors import NotConfigured, ServiceIsGone, UsageProblem
 from kitty_cli.fingerprint import fingerprint
 from kitty_cli.model_plan import ModelPlan, make_plan, pull_what_is_missing
-from kitty_cli.resident import ensure_resident, living_residents, port_wanted
+from kitty_cli.resident import ensure_resident, environment_of, living_residents, port_wanted
 from kitty_cli.stack_record import gateway_of, read_stack
 from kitty_cli.state import Wanted, log_file
+from kitty_core.state import state_dir
 
 Say = Callable[[str], None]
+T = TypeVar("T")
+DATABASE, JOBS_FILE = "DATABASE_URL", "jobs.sqlite3"
+"""Where a coder-agent keeps its jobs: in a file of the state directory, where the variable names no database."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d{1,5}")
 """An address without its scheme; `qwen2.5:7b` is a name."""
@@ -69,6 +74,46 @@ def locate(api: str | None, model: str | None, env: Mapping[str, str], say: Say,
         return Destination(found, model, explicit=False)
     plan = _plan_by_brain(model, env) if _asks_the_brain(env) else make_plan(model, env)
     return _own(plan, env, say, quiet)
+
+
+def locate_jobs(api: str | None, env: Mapping[str, str], say: Say, quiet: bool) -> Destination | None:
+    """Finds a service that knows the jobs, or starts it; None where no job can ever have been handed in.
+
+    Whatever its model and settings, one that `code` left running will do: the jobs are in their database.
+
+    Raises:
+        NotConfigured, NoModel: as `locate`.
+    """
+    named = named_service(api, env)
+    if named is not None:
+        return Destination(named, None, explicit=True)
+    if (found := running_service(env)) is not None:
+        return Destination(found, None, explicit=False)
+    for resident in reversed(living_residents()):
+        is_same = environment_of(resident).get(DATABASE, "") == env.get(DATABASE, "")
+        if is_same and ask_health(resident.base_url):
+            return Destination(Service(resident.base_url, log=log_file()), None, explicit=False)
+    if not env.get(DATABASE) and not (state_dir() / JOBS_FILE).exists():
+        return None
+    return locate(None, None, env, say, quiet)
+
+
+def served(find: Callable[[], Destination], use: Callable[[Destination], T]) -> T:
+    """What `use` makes of the service that is found; of another one where that has gone meanwhile.
+
+    Raises:
+        NotConfigured: nothing answers where a person said that it is.
+    """
+    place = find()
+    try:
+        return use(place)
+    except ServiceIsGone as error:
+        if place.explicit:
+            raise NotConfigured(
+                f"Nothing answers at {place.service.base_url}. Start it, or unset --api, KITTY_API_BASE and "
+                f"CODER_AGENT_BASE: then {command_name()} starts what it needs."
+            ) from error
+        return use(find())
 
 
 def _asks_the_brain(env: Mapping[str, str]) -> bool:

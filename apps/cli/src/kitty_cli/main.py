@@ -1,20 +1,18 @@
 """`kitty-cli`: the commands and their options. What a command does is imported when it runs: `--help` starts fast."""
 
-import signal
 import sys
-from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from kitty_cli.audit_command import audit_app
 from kitty_cli.command_name import command_name
-from kitty_cli.errors import CliError, Terminated
 from kitty_cli.eval_command import eval_app
 from kitty_cli.exit_codes import ExitCode
+from kitty_cli.jobs_command import jobs_app
+from kitty_cli.leaving import leave
 from kitty_cli.render import Output
 
 app = typer.Typer(
@@ -29,6 +27,7 @@ models_app = typer.Typer(help="The embedded models: what there is, fetch one, se
 app.add_typer(models_app, name="models")
 app.add_typer(eval_app, name="eval")
 app.add_typer(audit_app, name="audit")
+app.add_typer(jobs_app, name="jobs")
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
@@ -61,16 +60,20 @@ def code(
     output_format: Annotated[Output, typer.Option(help="What goes to stdout.")] = Output.TEXT,
     timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole job.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Print the job's id and leave it running; `jobs watch ID` shows it.")
+    ] = False,
     api: Annotated[str | None, typer.Option(metavar="URL", help="Use this service [$KITTY_API_BASE].")] = None,
 ) -> None:
     """Write a Python module, test it, and say what is proven."""
     from kitty_cli.coding import CodeOptions, run_code
+    from kitty_cli.handing_in import hand_in
 
     if tier is not None and tier not in ("fast", "standard", "deep"):
         raise typer.BadParameter("choose fast, standard or deep", param_hint="--tier")
     output = Output.JSON if as_json else output_format
     options = CodeOptions(request, tests, out, tier, model, module, output, timeout, quiet, api)
-    _leave(lambda: run_code(options), output)
+    leave(lambda: hand_in(options) if detach else run_code(options), output)
 
 
 @app.command()
@@ -94,7 +97,7 @@ def say(
     from kitty_cli.saying import say as say_once
 
     options = SayOptions(text, agent, model, conversation, timeout, as_json, quiet, api)
-    _leave(lambda: say_once(options), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: say_once(options), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()
@@ -104,7 +107,7 @@ def shell(
     """Talk with the brain of the running stack, line by line; /help shows the commands."""
     from kitty_cli.shell import run_shell
 
-    _leave(lambda: run_shell(api))
+    leave(lambda: run_shell(api))
 
 
 @models_app.command("list")
@@ -112,7 +115,7 @@ def list_models(as_json: Json = False) -> None:
     """Models that can be fetched or are here."""
     from kitty_cli.models import show_models
 
-    _leave(lambda: show_models(as_json), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: show_models(as_json), Output.JSON if as_json else Output.TEXT)
 
 
 @models_app.command()
@@ -124,7 +127,7 @@ def pull(
     """Fetch a model; an interrupted one goes on where it stopped."""
     from kitty_cli.models import pull_model
 
-    _leave(lambda: pull_model(name))
+    leave(lambda: pull_model(name))
 
 
 @models_app.command()
@@ -137,7 +140,7 @@ def serve(
     """Serve a model on this machine until Ctrl-C."""
     from kitty_cli.models import serve_model
 
-    _leave(lambda: serve_model(name, port))
+    leave(lambda: serve_model(name, port))
 
 
 @app.command()
@@ -145,7 +148,7 @@ def doctor(as_json: Json = False) -> None:
     """Look whether everything `code` needs is here, and say what to do where it is not."""
     from kitty_cli.doctor import examine
 
-    _leave(lambda: examine(as_json), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: examine(as_json), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()
@@ -161,7 +164,7 @@ def up(
     """Start the whole stack (gateway, brain, coder-agent, broker, model) and keep it running."""
     from kitty_cli.stack import up as start_stack
 
-    _leave(lambda: start_stack(model, as_json, quiet, workspace or ()), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: start_stack(model, as_json, quiet, workspace or ()), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()
@@ -169,7 +172,7 @@ def down() -> None:
     """Stop what `up` started."""
     from kitty_cli.stack import down as stop_stack
 
-    _leave(stop_stack)
+    leave(stop_stack)
 
 
 @app.command()
@@ -177,7 +180,7 @@ def status(as_json: Json = False) -> None:
     """Show what runs."""
     from kitty_cli.running import show_status
 
-    _leave(lambda: show_status(as_json), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: show_status(as_json), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()
@@ -185,7 +188,7 @@ def stop() -> None:
     """Stop what `code` left running, and its model."""
     from kitty_cli.running import stop_all
 
-    _leave(stop_all)
+    leave(stop_all)
 
 
 @app.command()
@@ -193,7 +196,7 @@ def tools(as_json: Json = False) -> None:
     """The tools of the gateway, and how dangerous each is."""
     from kitty_cli.tool_calls import show_tools
 
-    _leave(lambda: show_tools(as_json), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: show_tools(as_json), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command()
@@ -216,7 +219,7 @@ def confirm(
     """
     from kitty_cli.tool_calls import confirm as say
 
-    _leave(lambda: say(pending_id, message, as_json, approval, out), Output.JSON if as_json else Output.TEXT)
+    leave(lambda: say(pending_id, message, as_json, approval, out), Output.JSON if as_json else Output.TEXT)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
@@ -225,42 +228,6 @@ def keys(context: typer.Context) -> None:
     from kitty_cli.evaluating import become
 
     become("gateway.keys", context.args)
-
-
-def _leave(command: Callable[[], ExitCode], output: Output = Output.TEXT) -> None:
-    """Runs a command and leaves with its exit status; the only place that turns errors into one."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        status = command()
-    except CliError as error:
-        status = _tell(error, output)
-    except KeyboardInterrupt:
-        print("kitty-cli: cancelled", file=sys.stderr)
-        status = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 -- the one place that gives every failure its exit status
-        from kitty_cli.translate import translate
-
-        status = _tell(translate(error), output)
-    raise typer.Exit(status)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def _tell(error: CliError, output: Output) -> ExitCode:
-    from kitty_cli.render import write_json
-    from kitty_cli.visible import visible
-
-    print(f"kitty-cli: {visible(error.message)}", file=sys.stderr)
-    if output is Output.JSON:
-        nothing = {"passed": False, "verdict": None, "code": None}
-        write_json(nothing | dict(error.facts) | {"error": error.message, "error_code": error.code})
-    elif output is Output.STREAM_JSON:
-        write_json({**error.facts, "type": "error", "error": error.message, "code": error.code}, indent=None)
-    return error.exit_code
 
 
 def main() -> None:

@@ -59,6 +59,15 @@ def living_residents() -> list[Resident]:
     return [resident for resident in read_residents() if _process_of(resident)]
 
 
+def environment_of(resident: Resident) -> Mapping[str, str]:
+    """What it was started with; empty where it has ended, or the system does not tell."""
+    process = _process_of(resident)
+    try:
+        return process.environ() if process is not None else {}
+    except psutil.Error:
+        return {}
+
+
 def stop_residents() -> list[Resident]:
     """Stops everything on record and returns what ran."""
     with _locked():
@@ -94,8 +103,9 @@ def _process_of(resident: Resident) -> psutil.Process | None:
 
 
 def _is_busy(resident: Resident) -> bool:
+    """Whether it has a job that runs or waits. None: it cannot tell just now, which happens to one that is busy."""
     health = ask_health(resident.base_url, HUNG_AFTER_SEC)
-    return bool(health and (health.get("jobs_running") or health.get("jobs_queued")))
+    return health is not None and any(health.get(name, 0) != 0 for name in ("jobs_running", "jobs_queued"))
 
 
 def _stop(resident: Resident) -> None:

@@ -15,12 +15,13 @@ from uuid import uuid4
 
 import httpx
 
+from kitty_cli.asking import listed
 from kitty_cli.client import Service
 from kitty_cli.command_name import command_name
 from kitty_cli.directives import Saying, read_directives, slash_word
 from kitty_cli.errors import CliError, Terminated
 from kitty_cli.exit_codes import ExitCode
-from kitty_cli.gateway import call, check_gateway, find_gateway, listed
+from kitty_cli.gateway import call, check_gateway, find_gateway
 from kitty_cli.progress import display_for
 from kitty_cli.saying import Answer, ask, body_of, confirmation_lines, text_of, trace_lines
 from kitty_cli.tool_list import command_lines

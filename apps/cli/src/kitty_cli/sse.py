@@ -7,10 +7,11 @@ from typing import Any
 from kitty_cli.errors import ServiceFailed
 
 Event = dict[str, Any]
+MOST_DIGITS = 15
 
 
 class FrameParser:
-    """Feed it what arrives, in any cut. Comments (`: ping`) and fields other than `data` and `event` are skipped.
+    """Feed it what arrives, in any cut. Comments (`: ping`) and fields other than `data`, `event`, `id` are skipped.
 
     Lines are split at `\\n` only: JSON may hold other characters that Python counts as line ends.
     """
@@ -19,6 +20,9 @@ class FrameParser:
         self._rest = b""
         self._data: list[bytes] = []
         self._name = ""
+        self.last_id: int | None = None
+        """The number of the event that was given last, where they have numbers."""
+        self._id: int | None = None
 
     def feed(self, block: bytes) -> Iterator[Event]:
         """The events that `block` completes.
@@ -41,6 +45,8 @@ class FrameParser:
             self._data.append(value)
         elif field == b"event":
             self._name = value.decode(errors="replace")
+        elif field == b"id" and value.isdigit():
+            self._id = int(value[:MOST_DIGITS])
         return None
 
     def _finish_frame(self) -> Event | None:
@@ -48,6 +54,7 @@ class FrameParser:
         self._data, self._name = [], ""
         if not data:
             return None
+        self.last_id = self._id
         try:
             event = json.loads(data)
         except ValueError:

@@ -15,6 +15,7 @@ from typing import Any
 
 from kitty_cli.sse import Event
 
+JOBS = "/api/coding/jobs"
 CODE = "def add(a, b):\n    return a + b\n"
 TESTS = "from solution import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
 
@@ -88,7 +89,10 @@ class Received:
 
 @dataclass
 class ScriptedCoderAgent:
-    """Answers `POST` to `path` with `events`, `GET` of one of `documents` with it, and 404 to all else."""
+    """Answers `POST` to `path` with `events`, `GET` of one of `documents` with it, and 404 to all else.
+
+    It knows one job, `job_id`, whose events are the same with numbers from 1.
+    """
 
     events: Sequence[Event] = field(default_factory=finished_job)
     problem: Mapping[str, Any] | None = None
@@ -101,6 +105,7 @@ class ScriptedCoderAgent:
     port: int = 0
     path: str = "/api/coding/stream"
     documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    job_id: str = "ab" * 16
     requests: list[Received] = field(default_factory=list, init=False)
     streaming: threading.Event = field(default_factory=threading.Event, init=False)
     """Set when all events were sent."""
@@ -144,6 +149,11 @@ class ScriptedCoderAgent:
             self.requests.append(request)
             if request.path in self.documents:
                 await _send(writer, 200, self.documents[request.path])
+            elif request.path.partition("?")[0] in (JOBS, f"{JOBS}/{self.job_id}"):
+                job = {"job_id": self.job_id, "status": "running"}
+                await _send(writer, 200, {**job, "jobs": [job]})
+            elif request.path == f"{JOBS}/{self.job_id}/events":
+                await self._stream(reader, writer, int(request.headers.get("last-event-id", 0)))
             elif request.path != self.path:
                 await _send(writer, 404, {"code": "not_found", "detail": "Not found"})
             elif self.problem is not None:
@@ -155,10 +165,15 @@ class ScriptedCoderAgent:
         finally:
             writer.close()
 
-    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _stream(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behind: int | None = None
+    ) -> None:
+        """`behind`: the number of the event that is known already, where they have numbers."""
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for event in self.events:
-            await _send_chunk(writer, f": ping\n\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode())
+        for number, event in list(enumerate(self.events, 1))[behind or 0 :]:
+            named = "" if behind is None else f"id: {number}\n"
+            frame = f": ping\n\n{named}data: {json.dumps(event, ensure_ascii=False)}\n\n"
+            await _send_chunk(writer, frame.encode())
         self.streaming.set()
         if self.ending == "hold":
             await reader.read()  # returns when the client closes

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from kitty_cli.asking import listed
 from kitty_cli.client import Service
 from kitty_cli.command_name import command_name
 from kitty_cli.errors import UsageProblem
 from kitty_cli.exit_codes import ExitCode
 from kitty_cli.gateway import call as ask_gateway
-from kitty_cli.gateway import find_gateway, listed
+from kitty_cli.gateway import find_gateway
 from kitty_cli.render import write_json
 from kitty_cli.tool_list import tool_lines
 from kitty_cli.tool_result import show_tool_result

@@ -57,8 +57,10 @@ class CodingJob:
             await save(await asyncio.to_thread(saved, state), _step_of(state))
 
         try:
-            self._progress = progress = await asyncio.to_thread(self._begun)
-            answer = await self._runner.run(progress, self._ids, emit, keep)
+            # Whoever asked is known by this id in every line of the log, also where another process goes on.
+            with structlog.contextvars.bound_contextvars(request_id=self._ids.request_id):
+                self._progress = progress = await asyncio.to_thread(self._begun)
+                answer = await self._runner.run(progress, self._ids, emit, keep)
         except (LeaseLost, asyncio.CancelledError):
             raise
         except KittyError as error:

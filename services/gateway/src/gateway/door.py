@@ -30,7 +30,7 @@ from gateway.errors import (
     UnknownTool,
 )
 from gateway.passage import Passage
-from gateway.proxy import OF_A_JOB, Upstreams, passed_on
+from gateway.proxy import OF_A_JOB, Upstreams, passed_on, whole_of
 from gateway.settings import Settings
 from gateway.wish import Wish, check, completed, conversation_of, places, row_name, seconds_of
 from kitty_core.audit import arguments_sha256
@@ -42,8 +42,6 @@ from kitty_core.leaving import CallerIsGone, Gone, unless_gone
 from kitty_core.registry import LiveRegistry, backing_url
 from kitty_core.tools import Tool
 from kitty_core.wire import from_json
-
-MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -239,7 +237,7 @@ class Door:
                 response = await held.enter_async_context(opening)
                 if wish.way == "stream" and response.headers.get("content-type", "").startswith("text/event-stream"):
                     return response, None
-                return response, await _whole(response, name)
+                return response, await whole_of(response, name)
         except TimeoutError:
             raise ServiceIsTooSlow(f"{name} did not finish {tool.name} in time.", service=name) from None
         except httpx.HTTPError as error:
@@ -266,15 +264,6 @@ def _check_args(command: Command, args: object) -> None:
     """A person is not asked about a call that could not run. Raises: ArgumentsAreWrong."""
     if problems := command.problems(args):
         raise ArgumentsAreWrong(f"{command.name}: {'; '.join(problems)}", errors=places(problems))
-
-
-async def _whole(response: httpx.Response, name: str) -> bytes:
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > MOST_ANSWER_BYTES:
-            raise ServiceAnsweredBadly(f"{name} answered with more than {MOST_ANSWER_BYTES} bytes.")
-    return bytes(content)
 
 
 def _json(content: bytes) -> Any:

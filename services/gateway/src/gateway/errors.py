@@ -10,6 +10,7 @@ KittyError (kitty_core)
 ├─ ToolIsBlocked            403 tool_blocked            (Forbidden)
 ├─ UnknownTool              404 unknown_tool
 ├─ UnknownCommand           404 unknown_command
+├─ NoSuchJob                404 no_such_job             in the coder-agent's words
 ├─ BodyIsNoJson             422 bad_request             (BadRequest)
 ├─ ArgumentsAreWrong        422 bad_request             (BadRequest)
 ├─ ConfirmationIsRefused    403 confirmation_refused    (Forbidden)
@@ -89,6 +90,13 @@ class UnknownCommand(KittyError):
 
     status = 404
     code = "unknown_command"
+
+
+class NoSuchJob(KittyError):
+    """There is no such job, or it is another user's."""
+
+    status = 404
+    code = "no_such_job"
 
 
 class BodyIsNoJson(BadRequest):

@@ -34,7 +34,7 @@ from gateway.overrides import Overrides
 from gateway.proxy import Upstreams
 from gateway.replies import Replies
 from gateway.routes import audit as audit_routes
-from gateway.routes import coding, confirmations, health, query, tools
+from gateway.routes import coding, confirmations, health, jobs, query, tools
 from gateway.routes.talk import Talk
 from gateway.settings import Settings
 from kitty_core.audit import SpooledAuditLog, open_audit
@@ -121,6 +121,7 @@ def create_app(
         )
     )
     app.include_router(coding.create_router(door, denials))
+    app.include_router(jobs.create_router(jobs.Jobs(upstreams, settings.gateway_deadline_sec)))
     overrides = Overrides()
     word = settings.api_override_password
     app.include_router(tools.create_router(door, live, commands, overrides, word, denials))

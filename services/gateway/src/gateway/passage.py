@@ -31,6 +31,7 @@ class Passage:
         until: the loop's time at which it is broken off.
         on_end: told once, with what the row says.
         pieces: what is passed on, where that is not the response's own bytes.
+        is_resumable: whoever reads it comes again for what is missing; nothing is added where it breaks off.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Passage:
         until: float,
         on_end: Callable[[Facts], Awaitable[None]],
         pieces: AsyncIterator[bytes] | None = None,
+        *,
+        is_resumable: bool = False,
     ) -> None:
         self.status_code = response.status_code
         self.headers = passed_on(response.headers.multi_items())
@@ -47,12 +50,16 @@ class Passage:
         self._held = held
         self.until = until
         self._on_end = on_end
+        self._is_resumable = is_resumable
         self._watch = FrameWatch()
         self._broken = "client_disconnected"
         self._is_closed = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes as they come; where the service breaks off, one `error` event more: there is always an end."""
+        """The bytes as they come; where the service breaks off, one `error` event more: there is always an end.
+
+        One that can be read on from where it broke off just ends.
+        """
         while True:
             try:
                 async with asyncio.timeout_at(self.until):
@@ -68,7 +75,7 @@ class Passage:
                 break
             self._watch.feed(chunk)
             yield chunk
-        if not self._watch.has_ended:
+        if not self._watch.has_ended and not self._is_resumable:
             yield self._last_words()
 
     def cut_off(self) -> None:
@@ -127,6 +134,10 @@ class Passing(Response):
         # The row is there before the caller sees the end.
         await _undisturbed(self._passage.close())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def no_row(facts: Facts) -> None:
+    """Where nothing is to be told at the end of a passage."""
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:

@@ -19,6 +19,7 @@ from gateway.errors import ServiceAnsweredBadly, ServiceIsDown, ServiceIsTooSlow
 from gateway.settings import Settings
 
 CONNECT_WITHIN_SEC = 1.0
+MOST_ANSWER_BYTES = 32 * 1024 * 1024
 PASSED_TO_CALLERS = frozenset({"cache-control", "content-type", "retry-after", "x-accel-buffering"})
 """Of a service's answer: everything else (cookies, CORS, Location, what is between two neighbours) stops here."""
 PASSED_TO_SERVICES = frozenset({"accept", "accept-language", "content-type", "idempotency-key", "last-event-id"})
@@ -132,6 +133,16 @@ class Upstreams:
         """The service behind `url`; its address where it is none of ours."""
         behind = [name for name, base in self.bases.items() if url.startswith(f"{base}/")]
         return max(behind, key=lambda name: len(self.bases[name]), default=_origin(url))
+
+
+async def whole_of(response: httpx.Response, name: str) -> bytes:
+    """The content of an answer of the service `name`. Raises: ServiceAnsweredBadly: it is too long."""
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MOST_ANSWER_BYTES:
+            raise ServiceAnsweredBadly(f"{name} answered with more than {MOST_ANSWER_BYTES} bytes.")
+    return bytes(content)
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -41,6 +41,7 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     body: Any
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class ScriptedService:
             return
         content = await request.body()
         body = json.loads(content) if content else None
-        seen = Seen(request.method, scope["path"], dict(request.headers), body)
+        seen = Seen(request.method, scope["path"], dict(request.headers), body, request.url.query)
         self.seen.append(seen)
         reply = self.script(seen) if callable(self.script) else self.script
         if reply.waits and not await self._waited(request):

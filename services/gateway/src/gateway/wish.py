@@ -81,7 +81,9 @@ def completed(wish: Wish, *, is_ours: bool) -> dict[str, Any]:
 
 
 def seconds_of(wish: Wish, most: float) -> float:
-    """How long the call may take: what it asks for itself, and at most `most`."""
+    """How long the call may take: what it asks for itself, at most `most`. A job's own time is not a call's."""
+    if wish.way == "jobs":
+        return most
     asked = wish.arguments.get("deadline_seconds")
     if not isinstance(asked, int | float) or isinstance(asked, bool) or asked >= most:
         return most

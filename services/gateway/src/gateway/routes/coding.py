@@ -8,9 +8,10 @@ from starlette.responses import Response
 
 from gateway.auth import Caller
 from gateway.denials import Denials
-from gateway.door import Door
+from gateway.door import Done, Door
 from gateway.gatekeeper import caller_of
-from gateway.routes.documents import CALL_RESPONSES, json_body
+from gateway.routes.documents import CALL_RESPONSES, OBJECT, json_body
+from gateway.routes.jobs import location_of
 from gateway.routes.shapes import raw_answer, read_object
 from gateway.wish import Way, Wish
 from kitty_core.leaving import gone_from
@@ -30,6 +31,7 @@ SUMMARIES: Mapping[Way, str] = {
     "stream": ", its answer as server-sent events",
     "jobs": " as a job that goes on without its caller",
 }
+HANDED_IN = "`Location` says where the job is; or (`requiresConfirmation`) a person has to confirm, nothing was run"
 Asker = Annotated[Caller, Depends(caller_of)]
 
 
@@ -55,7 +57,11 @@ def _add(router: APIRouter, door: Door, path: str, tool: str) -> None:
             way=way,
             headers=request.headers,
         )
-        return raw_answer(await door.invoke(wish, gone_from(request.receive)), caller)
+        outcome = await door.invoke(wish, gone_from(request.receive))
+        answer = raw_answer(outcome, caller)
+        if way == "jobs" and isinstance(outcome, Done) and (location := location_of(outcome.body)):
+            answer.headers["location"] = location
+        return answer
 
     router.add_api_route(
         path,
@@ -66,6 +72,6 @@ def _add(router: APIRouter, door: Door, path: str, tool: str) -> None:
         description=f"Passed to the service of `{tool}` through the one door: schema, hazard, confirmation, one audit "
         "row. 202: a person has to confirm, nothing was run.",
         response_class=Response,
-        responses=CALL_RESPONSES,
+        responses=CALL_RESPONSES | ({202: {"description": HANDED_IN, "content": OBJECT}} if way == "jobs" else {}),
         openapi_extra=json_body("The arguments of the tool; `GET /api/tools` has its schema."),
     )

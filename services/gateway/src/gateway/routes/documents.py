@@ -10,6 +10,7 @@ ALWAYS = (401, 403, 408, 413, 422, 429, 503)
 CALL_PROBLEMS = (*ALWAYS, 404, 409, 410, 499, 500, 502, 504)
 PROBLEMS: dict[int | str, dict[str, Any]] = documented(*ALWAYS)
 CONFIRMATION_PROBLEMS: dict[int | str, dict[str, Any]] = documented(*ALWAYS, 404, 409, 410)
+JOB_PROBLEMS: dict[int | str, dict[str, Any]] = documented(*CALL_PROBLEMS)
 CALL_RESPONSES: dict[int | str, dict[str, Any]] = {
     **documented(*CALL_PROBLEMS),
     200: {"description": "The service's answer", "content": OBJECT},

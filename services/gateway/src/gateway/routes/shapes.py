@@ -45,8 +45,13 @@ def raw_answer(outcome: Waiting | Done | Passage, caller: Caller) -> Response:
         return waiting_answer(outcome, caller)
     if isinstance(outcome, Passage):
         return Passing(outcome)
-    response = Response(outcome.content, outcome.status_code)
-    response.raw_headers = [*response.raw_headers, *outcome.headers]
+    return as_json(outcome.status_code, outcome.headers, outcome.content)
+
+
+def as_json(status_code: int, headers: list[tuple[bytes, bytes]], content: bytes) -> Response:
+    """The JSON that a service has said, with those of its `headers` that are passed on."""
+    response = Response(content, status_code)
+    response.raw_headers = [*response.raw_headers, *headers]
     if response.headers.get("content-type", "").partition(";")[0] not in ("application/json", PROBLEM):
         response.headers["content-type"] = "application/json"  # it is JSON, and no page that a browser would run
     return response

@@ -24,14 +24,13 @@ from gateway.door import Done
 from gateway.errors import DatabaseIsAway, NotThisUser, ServiceAnsweredBadly, ServiceIsTooSlow
 from gateway.frames import EVENTS, edited
 from gateway.overrides import Overrides
-from gateway.passage import Passage, Passing
+from gateway.passage import Passage, Passing, no_row
 from gateway.proxy import Upstreams
 from gateway.replies import Cancelled, Replies, Reply
 from gateway.routes.shapes import pending_shape, read_object
 from gateway.routes.talk_answers import answer_of, exchange_of, told_of
 from gateway.wish import CONVERSATION_FIELDS, USER_FIELDS, named_in
 from gateway.wording import confirm_command
-from kitty_core.audit.facts import Facts
 from kitty_core.errors import KittyError
 from kitty_core.hazard import find_override
 from kitty_core.leaving import CallerIsGone, Event, Gone, error_event, events_of, frame_of, gone_from, unless_gone
@@ -181,7 +180,8 @@ class Talk:
                 if whole is not None:
                     return await self._answered(json.loads(whole), response.status_code, caller)
                 pieces = edited(response.aiter_raw(), MARK, lambda event: self._add_phrase(event.get("result"), caller))
-                return Passing(Passage(response, held.pop_all(), until, _no_row, pieces))
+                # What the brain calls comes through the door and gets its own rows.
+                return Passing(Passage(response, held.pop_all(), until, no_row, pieces))
 
     @contextmanager
     def _told_as_problems(self, url: str) -> Iterator[None]:
@@ -242,10 +242,6 @@ async def _opened(
         response = await held.enter_async_context(opening)
         is_stream = response.headers.get("content-type", "").startswith(EVENTS)
         return response, None if is_stream else await response.aread()
-
-
-async def _no_row(facts: Facts) -> None:
-    """What the brain calls comes through the door and gets its own rows."""
 
 
 def _last_event(task: "asyncio.Task[dict[str, Any]]") -> Event:

@@ -64,8 +64,7 @@ def test_off_keeps_nothing_and_a_name_is_a_folder():
 def test_the_replay_command_tells_each_job_and_the_totals(tmp_path, capsys):
     Journal(tmp_path, keep=5).save(recording("one", right={0: True}))
     assert main([str(tmp_path)]) == 0
-    heads, job, totals = (line for line in capsys.readouterr().out.splitlines() if line)
-    print(heads, job)
+    _, job, totals = (line for line in capsys.readouterr().out.splitlines() if line)
     assert job.split()[:4] == ["one", "same", "settled", "right"]
     assert totals == "1 jobs: 1 decided as before, 1 settled, 1 of 1 known right."
     assert main([str(tmp_path), "--tier", "fast", "--json"]) == 0

@@ -149,6 +149,8 @@ class Worker:
         channel = Channel(self._leases, claim, self._notices, self._threads, lambda: running.stop("lost"))
         channel.start()
         run = asyncio.create_task(work.run(channel.emit, channel.save), name=f"job {job_id}")
+        if before := self._running.get(job_id):
+            before.stop("lost")  # this worker was taken for dead, and was the first to notice
         running = self._running[job_id] = _Running(claim, run, time.monotonic())
         self._busy.set()
         task = asyncio.create_task(self._see_through(running, work, channel))
@@ -172,7 +174,8 @@ class Worker:
             log.warning("job_not_given_back", job_id=job_id, reason=error.message)
         finally:
             await channel.close()
-            del self._running[job_id]
+            if self._running.get(job_id) is running:
+                del self._running[job_id]
             if not self._running:
                 self._busy.clear()
             self._notices.tell(job_id)
@@ -180,6 +183,10 @@ class Worker:
 
     async def _show_life(self) -> None:
         await self._busy.wait()
+        await self._renew()
+        await asyncio.sleep(self._beat_sec)
+
+    async def _renew(self) -> None:
         held = await self._threads.write(self._leases.renew, tuple(self._running))
         for job_id, running in list(self._running.items()):
             attempt, is_cancelled = held.get(job_id, (None, False))
@@ -188,7 +195,6 @@ class Worker:
                 running.stop("lost")
             elif is_cancelled:
                 running.stop("cancelled")
-        await asyncio.sleep(self._beat_sec)
 
     async def _look_for_cancelled(self) -> None:
         await self._busy.wait()
@@ -197,6 +203,8 @@ class Worker:
         await asyncio.sleep(CANCEL_SEC)
 
     async def _sweep(self) -> None:
+        if self._running:  # when the database is there again this worker's own jobs are not to be taken for neglected
+            await self._renew()
         for job_id in await self._threads.write(self._leases.sweep, *self._endings):
             log.warning("job_swept", job_id=job_id)
             self._notices.tell(job_id)

@@ -27,7 +27,7 @@ from kitty_llm.testing import ScriptedModel
 NEST = Path(__file__).parent / "worker_nest.py"
 LEASE_SEC = 1.0
 NOTE = json.dumps({"tool": "coding.generate", "decision": "allowed", "hazard_class": "low", "args_sha256": "a" * 64})
-SLOW = "import time\n\ntime.sleep(0.4)\n\n\n"
+SLOW = "import time\n\ntime.sleep(0.25)\n\n\n"
 CRASHES = f"```python\n{SLOW}def add(a, b):\n    return a + c\n```"
 RIGHT = f"```python\n{SLOW}def add(a, b):\n    return a + b\n```"
 CHECKS = "1, 2) == 3\nassert add(0, 5) == 5\nassert add(-1, 1) == 0\nassert add(10, 20) == 30\n"
@@ -151,7 +151,7 @@ def wait_until(condition, seconds=60.0):
 
 @contextmanager
 def nest_at(address, folder, lease_sec=LEASE_SEC):
-    with ScriptedModel(model_answer, chunk_chars=16, delay_sec=0.1).threaded() as model:
+    with ScriptedModel(model_answer, chunk_chars=24, delay_sec=0.1).threaded() as model:
         made = Nest(address, model, folder, lease_sec)
         try:
             yield made

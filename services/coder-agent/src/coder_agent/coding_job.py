@@ -7,7 +7,7 @@ no code, came of it, and `status` its HTTP status, else 200.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -127,7 +127,7 @@ def ending_of(answer: Answer) -> Ending:
         body=body,
         problem=error.to_problem() if error is not None else None,
     )
-    return Ending(status, verdict, to_json(stored.__dict__), (to_json(_ended(stored)),))
+    return Ending(status, verdict, to_json(asdict(stored)), (to_json(_ended(stored)),))
 
 
 def cancelled_ending() -> Ending:

@@ -224,7 +224,7 @@ class Door:
     ) -> tuple[httpx.Response, bytes | None]:
         """The service's answer with its whole content; with None where it is a stream, which `held` keeps open."""
         name = self._upstreams.name_of(url)
-        headers = self._upstreams.headers_for(wish.caller, wish.request_id, wish.headers) | _of_a_job(row, wish)
+        headers = self._upstreams.headers_for(wish.caller, wish.request_id, wish.headers) | _of_a_job(row)
         query, content = "", None
         if tool.method in ("GET", "DELETE"):
             query = str(httpx.QueryParams({key: _in_query(value) for key, value in wish.arguments.items()}))
@@ -244,11 +244,11 @@ class Door:
             raise self._upstreams.failure(url, error) from error
 
 
-def _of_a_job(row: Row, wish: Wish) -> dict[str, str]:
+def _of_a_job(row: Row) -> dict[str, str]:
     """What a job has to know to write its row itself, so that it is written whatever happens to this program."""
     if row.job_id is None:
         return {}
-    values = (row.job_id, row.decision, row.hazard_class or "", arguments_sha256(wish.arguments))
+    values = (row.job_id, row.decision, row.hazard_class or "", row.args_sha256 or "")
     return dict(zip(OF_A_JOB, values, strict=True))
 
 

@@ -117,6 +117,11 @@ class Row:
         self.is_job = False
         """Whether a job's own id counts: only the coder-agent's, or any service could keep a row from being written."""
 
+    @property
+    def args_sha256(self) -> str | None:
+        """Of the arguments, as the row was begun with it."""
+        return self._blank.args_sha256
+
     async def end(self, facts: Facts | None = None, *, error: str | None = None, status: Status | None = None) -> None:
         """Writes the row with what the answer says (`facts`), or with the kind of failure."""
         if self.ended.is_set():

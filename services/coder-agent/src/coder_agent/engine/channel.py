@@ -126,10 +126,10 @@ class Channel:
             self._notices.tell(self._claim.job.id)
 
     async def _write_once(self) -> None:
-        for event in self._buffer:
+        while self._buffer:
+            data = to_json(self._buffer.pop(0))  # first, so that one that is no JSON costs only itself
             self._last_id += 1
-            self._numbered.append(Event(self._last_id, to_json(event)))
-        self._buffer.clear()
+            self._numbered.append(Event(self._last_id, data))
         numbered, state, ending = tuple(self._numbered), self._state, self._ending
         if ending is not None:
             await self._threads.write(self._leases.finish, self._claim, ending, numbered)

@@ -18,7 +18,7 @@ from coder_agent.engine.notices import Notices, heard
 from coder_agent.engine.records import Claim, Ending, Event, Job, NewJob
 from coder_agent.engine.store import JobStore
 from coder_agent.engine.threads import Threads
-from coder_agent.engine.worker import Work, Worker
+from coder_agent.engine.worker import Work, Worker, forever
 
 log = structlog.get_logger()
 AT_ONCE_COMING_IN = 2
@@ -77,19 +77,23 @@ class JobEngine:
         self._prepared: asyncio.Task[None] | None = None
         self._has_started = asyncio.Event()
         self._coming_in = asyncio.Semaphore(AT_ONCE_COMING_IN)
-        self.queued = 0
+        self._seen: dict[str, int] | None = None
+
+    @property
+    def queued(self) -> int:
         """Jobs that waited when it was looked last: at each of `counts`, and every few seconds."""
+        return self._seen["queued"] if self._seen else 0
 
     @property
     def is_idle(self) -> bool:
-        """Whether no job runs here, and none waits."""
-        return not self.worker.running and not self.queued
+        """Whether no job of the queue waits or runs, also for a worker that is dead: it is to be taken up here."""
+        return self._seen is not None and not self.worker.running and not any(self._seen.values())
 
     def start(self) -> None:
         """Open the database and begin to work, without waiting for either."""
         self._prepared = asyncio.create_task(self._prepare())
         self._has_started.set()
-        self._loops = [asyncio.create_task(self._look_after()), asyncio.create_task(self._prune())]
+        self._loops = [asyncio.create_task(forever(step)) for step in (self._look_after, self._prune)]
 
     async def stop(self) -> None:
         """Give back what runs, end what somebody waits for here, and let the database go."""
@@ -114,7 +118,6 @@ class JobEngine:
         async with self._coming_in:
             mine = replace(new, queue=self._settings.queue)
             submitted = await self._threads.write(self._store.submit, mine, limit, ATTACHED_SEC)
-        self.queued += submitted[1]
         self.worker.wake()
         return submitted
 
@@ -190,9 +193,8 @@ class JobEngine:
     async def counts(self) -> dict[str, int]:
         """How many jobs of this queue are `queued` and `running`, here and elsewhere. Raises: StoreIsUnavailable."""
         await self._ready()
-        counts = await self._threads.read(self._store.counts, self._settings.queue)
-        self.queued = counts["queued"]
-        return counts
+        self._seen = await self._threads.read(self._store.counts, self._settings.queue)
+        return self._seen
 
     async def prune(self) -> int:
         """Deletes what has been kept long enough; returns how many jobs. Raises: StoreIsUnavailable."""
@@ -238,22 +240,23 @@ class JobEngine:
 
     async def _tell_what_was_left(self) -> None:
         for job_id in await self._threads.read(self._store.untold):
-            await self._tell(job_id)
+            try:
+                await self._tell(job_id)
+            except StoreIsUnavailable:
+                raise
+            except Exception:
+                log.exception("end_not_told", job_id=job_id)
 
     async def _look_after(self) -> None:
-        while True:
-            await asyncio.sleep(STAY_SEC)
-            with suppress(StoreIsUnavailable):
-                await self.counts()
-                await self._tell_what_was_left()
-                if self._attached:
-                    await self._threads.write(self._store.stay, tuple(self._attached), ATTACHED_SEC)
+        await self.counts()
+        if self._attached:
+            await self._threads.write(self._store.stay, tuple(self._attached), ATTACHED_SEC)
+        await self._tell_what_was_left()
+        await asyncio.sleep(STAY_SEC)
 
     async def _prune(self) -> None:
-        while True:
-            with suppress(StoreIsUnavailable):
-                await self.prune()
-            await asyncio.sleep(PRUNE_SEC)
+        await self.prune()
+        await asyncio.sleep(PRUNE_SEC)
 
 
 def worker_name() -> str:

@@ -105,7 +105,7 @@ class Worker:
     def start(self) -> None:
         """Begin to take jobs up."""
         loops = (self._claim_jobs, self._show_life, self._look_for_cancelled, self._sweep)
-        self._loops = [asyncio.create_task(_forever(loop), name=loop.__name__) for loop in loops]
+        self._loops = [asyncio.create_task(forever(loop), name=loop.__name__) for loop in loops]
 
     async def stop(self) -> None:
         """Takes up no more jobs, and gives back those that run: what their finished steps left is kept."""
@@ -161,17 +161,12 @@ class Worker:
         job_id = running.claim.job.id
         try:
             await asyncio.wait({running.run})
-            if not running.run.cancelled():
-                await channel.finish(running.run.result())
-            elif running.why == "cancelled":
-                await channel.finish(await work.cancelled())
-            elif running.why == "stopping":
-                await self._threads.write(self._leases.release, running.claim)
+            await self._end(running, work, channel)
             await self._tell(job_id)
         except LeaseLost:
             log.warning("job_lost", job_id=job_id, attempt=running.claim.attempt)
-        except StoreIsUnavailable as error:
-            log.warning("job_not_given_back", job_id=job_id, reason=error.message)
+        except Exception:  # its lease runs out, or its end is told later
+            log.exception("job_not_seen_through", job_id=job_id)
         finally:
             await channel.close()
             if self._running.get(job_id) is running:
@@ -180,6 +175,15 @@ class Worker:
                 self._busy.clear()
             self._notices.tell(job_id)
             self.wake()
+
+    async def _end(self, running: _Running, work: Work, channel: Channel) -> None:
+        """Raises: LeaseLost, StoreIsUnavailable."""
+        if not running.run.cancelled():
+            await channel.finish(running.run.result())
+        elif running.why == "cancelled":
+            await channel.finish(await work.cancelled())
+        elif running.why == "stopping":
+            await self._threads.write(self._leases.release, running.claim)
 
     async def _show_life(self) -> None:
         await self._busy.wait()
@@ -212,13 +216,14 @@ class Worker:
         await asyncio.sleep(min(SWEEP_SEC, self._beat_sec))
 
 
-async def _forever(loop: Callable[[], Awaitable[None]]) -> None:
+async def forever(step: Callable[[], Awaitable[None]]) -> None:
+    """`step` again and again: neither a database that is away nor a fault of ours ends it."""
     while True:
         try:
-            await loop()
+            await step()
         except StoreIsUnavailable as error:
             log.warning("job_store_unavailable", reason=error.message)
             await asyncio.sleep(1)
         except Exception:
-            log.exception("worker_loop_failed")
+            log.exception("job_loop_failed", step=getattr(step, "__name__", ""))
             await asyncio.sleep(1)

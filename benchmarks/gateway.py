@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
+
+from kitty_core.testing import await_port, free_ports
 
 GOAL_MS = 5.0
 """Added at the median of a call, on an idle machine."""
@@ -67,7 +68,7 @@ def serve_trivially(port: int) -> None:
 @contextmanager
 def servers(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Starts both; yields (direct URL, gateway URL, a key)."""
-    direct, gateway = _free_port(), _free_port()
+    direct, gateway = free_ports(2)
     (folder / "registry.yaml").write_text(REGISTRY)
     env = {
         **os.environ,
@@ -84,30 +85,13 @@ def servers(folder: Path) -> Iterator[tuple[str, str, str]]:
     started = [subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.DEVNULL) for command in commands]
     try:
         for port in (direct, gateway):
-            _await_port(port)
+            await_port(port, WITHIN_SEC)
         yield f"http://127.0.0.1:{direct}", f"http://127.0.0.1:{gateway}", key
     finally:
         for process in started:
             process.terminate()
         for process in started:
             process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
-
-
-def _await_port(port: int) -> None:
-    until = time.monotonic() + WITHIN_SEC
-    while time.monotonic() < until:
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"nothing listens on port {port}")
 
 
 async def _call(http: httpx.AsyncClient) -> float:

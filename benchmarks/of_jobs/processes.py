@@ -2,16 +2,15 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL
 
+from kitty_core.testing import await_port, free_ports
 from kitty_llm.testing import ScriptedModel
 
 WITHIN_SEC = 90.0
@@ -56,10 +55,10 @@ def be_a_model(port: int, delay_sec: float, chunk_chars: int) -> None:
 @contextmanager
 def scripted_model(pace: tuple[float, int]) -> Iterator[str]:
     """A model server; yields its base URL."""
-    port = _free_port()
+    [port] = free_ports(1)
     main = Path(__file__).parent.parent / "jobs.py"
     with _process([sys.executable, str(main), "--model", str(port), *map(str, pace)], dict(os.environ), main.parent):
-        _await_port(port)
+        await_port(port, WITHIN_SEC)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -73,7 +72,7 @@ def coder_agent(
         jobs: the database; None: files in the state directory.
         settings: more variables, in lower case.
     """
-    port = _free_port()
+    [port] = free_ports(1)
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     env = {
         **kept,
@@ -87,7 +86,7 @@ def coder_agent(
     }
     folder.mkdir(parents=True, exist_ok=True)
     with _process([sys.executable, "-m", "coder_agent.main"], env, folder) as process:
-        _await_port(port)
+        await_port(port, WITHIN_SEC)
         yield f"http://127.0.0.1:{port}", process
 
 
@@ -103,20 +102,3 @@ def _process(command: list[str], env: dict[str, str], folder: Path) -> Iterator[
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port
-
-
-def _await_port(port: int) -> None:
-    until = time.monotonic() + WITHIN_SEC
-    while time.monotonic() < until:
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"nothing listens on port {port}")

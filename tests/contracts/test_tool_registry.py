@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from broker.api import ExecRequest
+from coder_agent.calls import HAZARD_CLASS, TOOL
 from coder_agent.coding_request import CodingRequest
-from coder_agent.direct import HAZARD_CLASS, TOOL
 from kitty_core.hazard import Call, judge
 from kitty_core.registry import load_registry
 from kitty_core.registry.entry import KEYS, SAFETY

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from kitty_core.testing import free_ports
 from kitty_llm.testing import ScriptedModel
 
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -20,16 +20,6 @@ REQUEST = "Write add(a, b). add(1, 2) == 3 and add(0, 5) == 5"
 OURS = ("LLAMACPP_", "KITTY_", "CODER_", "GATEWAY_", "BRAIN_", "BROKER_", "AUDIT_", "DATABASE_", "JOBS_")
 PORTS = ("GATEWAY_PORT", "BRAIN_PORT", "CODER_PORT", "BROKER_PORT")
 WITHIN_SEC = 300
-
-
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Kitty:

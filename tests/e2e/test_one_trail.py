@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kitty_core.testing import free_ports
 from kitty_llm.testing import Reply, ScriptedModel
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -23,18 +23,12 @@ OWN = {"id", "request_id", "job_id", "latency_ms", "created_at", "prev_hash", "r
 WITHIN_SEC = 120
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def env(tmp_path):
     """Of programs that share one state, which is the test's own, and a scripted model."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     folders = {name: str(tmp_path / name) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
-    ports = {name: str(free_port()) for name in ("CODER_PORT", "GATEWAY_PORT")}
+    ports = dict(zip(("CODER_PORT", "GATEWAY_PORT"), map(str, free_ports(2)), strict=True))
     with ScriptedModel(RIGHT).threaded() as model:
         yield kept | folders | ports | {"LLAMACPP_CODER_BASE": model.base_url, "KITTY_SERVICE_TOKEN": "inner" * 9}
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from kitty_core.testing import free_ports
 from kitty_llm.testing import ScriptedModel
 
 PORTS = ("GATEWAY_PORT", "BRAIN_PORT", "CODER_PORT", "BROKER_PORT")
@@ -31,16 +31,6 @@ def written(messages):
     arguments = {"command": command, "args": {}}
     called = "(disk.usage|broker" in said or "%" in said
     return json.dumps({"answer": True} if called else {"tool": "broker_run", "arguments": arguments})
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine, text
 
 from kitty_core.audit import Invocation, SqlAuditLog
 from kitty_core.database import database_url, open_database
-from kitty_core.testing import running_postgres
+from kitty_core.testing import emptied, running_postgres
 
 KEY = b"k" * 32
 WITHIN_SEC = 60
@@ -37,16 +37,7 @@ def own_postgres() -> Iterator[Any]:
 @pytest.fixture
 def postgres_address(postgres: Any) -> URL:
     """The session's server, with nothing in its database."""
-    url = database_url({"DATABASE_URL": postgres.get_uri()}, "audit")
-    admin = open_database(url)
-    with admin.begin() as connection:
-        # A process that a test has killed may have left its connection, and a lock with it.
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
-        connection.execute(text(f"{others} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    admin.dispose()
-    return url
+    return emptied(postgres, "audit")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 
 from coder_agent.testing import RunningAgent, running_agent
-from kitty_core.database import database_url, open_database
-from kitty_core.testing import running_postgres
+from kitty_core.testing import emptied, running_postgres
 from kitty_llm.testing import Reply, ScriptedModel
 from kitty_sandbox import BubblewrapSandbox
 
@@ -49,16 +48,7 @@ def postgres() -> Iterator[Any]:
 @pytest.fixture
 def postgres_address(postgres: Any) -> URL:
     """The session's server, with nothing in its database."""
-    url = database_url({"DATABASE_URL": postgres.get_uri()}, "jobs")
-    admin = open_database(url)
-    with admin.begin() as connection:
-        # A process that a test has killed may have left its connection, and a lock with it.
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
-        connection.execute(text(f"{others} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    admin.dispose()
-    return url
+    return emptied(postgres, "jobs")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

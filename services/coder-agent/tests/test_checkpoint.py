@@ -42,7 +42,7 @@ async def states_of(task, sandbox):
         means = Means(
             roles.start_job(), sandbox, Settings(_env_file=None), lambda event: None, lambda step, seconds: None
         )
-        await run_graph(build_graph(), CodingState(task=task), means, lambda event: None, on_state)
+        await run_graph(build_graph(), CodingState(task=task), means, on_state)
         await roles.aclose()
     return seen
 

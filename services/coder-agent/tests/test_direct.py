@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from coder_agent.direct import Call, Events
+from coder_agent.calls import Call, Events
 from coder_agent.testing import TOKEN, running_agent
 from kitty_core.audit import AuditUnavailable, Recorder, arguments_sha256
 from kitty_core.testing import MemoryAuditLog

@@ -96,7 +96,7 @@ async def test_a_job_that_is_cancelled_again_and_again_leaves_no_step_running():
 
     means = Means(Writer(), ScriptedSandbox(), Settings(_env_file=None), lambda event: None, lambda step, seconds: None)
     task = Task(REQUEST, TIERS["fast"])
-    job = asyncio.create_task(run_graph(build_graph(), CodingState(task=task), means, lambda event: None, nothing))
+    job = asyncio.create_task(run_graph(build_graph(), CodingState(task=task), means, nothing))
     async with asyncio.timeout(10):
         while not writing:  # noqa: ASYNC110 - the graph tells nobody
             await asyncio.sleep(0.01)

@@ -1,7 +1,6 @@
 """Each variable does what it says."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,12 @@ from coder_agent.settings import Settings
 from kitty_core.audit import Invocation, open_audit
 from kitty_core.errors import ConfigurationError
 from kitty_core.settings import read_settings
+from kitty_core.testing import free_ports
 from kitty_llm.testing import ScriptedModel
 from kitty_sandbox.testing import ScriptedSandbox
 
 REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_coder_max_tokens_bounds_each_call(start):
@@ -137,7 +131,7 @@ def test_allowed_hosts_are_served(start):
 
 
 def test_the_program_listens_on_its_port_and_stops_when_idle(tmp_path):
-    port = free_port()
+    [port] = free_ports(1)
     with ScriptedModel(RIGHT).threaded() as model:
         (tmp_path / ".env").write_text(f"MODEL={model.base_url}\nLLAMACPP_F16_HOST=${{MODEL}}\n")
         env = own_environment(tmp_path) | {"CODER_PORT": str(port), "KITTY_IDLE_STOP_SEC": "2"}

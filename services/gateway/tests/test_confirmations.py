@@ -181,7 +181,8 @@ def test_a_phrase_in_a_tool_argument_executes_nothing(start):
     assert wiped(service) == []
 
 
-def test_a_model_gets_no_phrase_and_cannot_confirm(start):
+def test_a_model_gets_no_phrase_and_cannot_confirm(start, monkeypatch):
+    monkeypatch.delenv("KITTY_COMMAND", raising=False)  # `./kitty test` sets it
     gateway, service = start()
     for headers in ({"authorization": f"Bearer {TOKEN}"}, {"x-kitty-surface": "model"}):
         seen = ask(gateway, headers)

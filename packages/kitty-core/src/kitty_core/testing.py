@@ -1,14 +1,16 @@
-"""Stand-ins for what the shared parts need of the outside, and a real PostgreSQL."""
+"""Stand-ins for what the shared parts need of the outside, a real PostgreSQL, and ports for real programs."""
 
+import socket
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
 from kitty_core.audit.chain import EMPTY, Chain, Head, Verification, chained
 from kitty_core.audit.records import Entry, Invocation, in_utc
@@ -87,3 +89,37 @@ def running_postgres() -> Iterator[Any]:
         yield server
     finally:
         server.cleanup()
+
+
+def emptied(server: Any, owner: str) -> URL:
+    """The database of `server` (`running_postgres`) for `owner`, with nothing in it and nobody connected."""
+    url = database_url({"DATABASE_URL": server.get_uri()}, owner)
+    admin = open_database(url)
+    with admin.begin() as connection:
+        # A process that a test has killed may have left its connection, and a lock with it.
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user"
+        connection.execute(text(f"{others} AND pid <> pg_backend_pid() AND backend_type = 'client backend'"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    admin.dispose()
+    return url
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ports of 127.0.0.1 on which nobody listens now."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def await_port(port: int, within_sec: float) -> None:
+    """Returns when somebody listens on `port` of 127.0.0.1. Raises: RuntimeError: nobody does, for so long."""
+    until = time.monotonic() + within_sec
+    while time.monotonic() < until:
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from coder_agent.attached import attached
 from coder_agent.backends import Backends
+from coder_agent.calls import Call, Calls, Events
 from coder_agent.coding_job import StoredAnswer, last_event
 from coder_agent.coding_request import CodingRequest, task_of
-from coder_agent.direct import Call, DirectCalls, Events
 from coder_agent.engine.engine import JobEngine
 from coder_agent.engine.errors import StoreIsUnavailable
 from coder_agent.errors import NetworkIsRefused
@@ -31,7 +31,7 @@ PROBLEMS = documented(*WITH_A_BODY, 429, 499, 502, 503, 504)
 
 
 def create_router(
-    engine: JobEngine, backends: Backends, sandbox: Sandbox, settings: Settings, calls: DirectCalls, trail: LateAuditLog
+    engine: JobEngine, backends: Backends, sandbox: Sandbox, settings: Settings, calls: Calls, trail: LateAuditLog
 ) -> APIRouter:
     """The coder-agent's routes over its parts."""
     router = APIRouter()
@@ -112,7 +112,7 @@ async def _counted_soon(engine: JobEngine) -> dict[str, int] | None:
         return None
 
 
-async def open_call(calls: DirectCalls, body: CodingRequest, request: Request, settings: Settings) -> tuple[Call, Ids]:
+async def open_call(calls: Calls, body: CodingRequest, request: Request, settings: Settings) -> tuple[Call, Ids]:
     """The call that `request` makes, and what the job of `body`, of which a task can be made, will be known by.
 
     Raises:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from coder_agent.calls import Call
 from coder_agent.coding_job import StoredAnswer, new_job, stored_answer
 from coder_agent.coding_request import CodingRequest
-from coder_agent.direct import Call
 from coder_agent.engine.engine import JobEngine
 from coder_agent.engine.errors import StoreIsUnavailable
 from coder_agent.engine.records import Job, NewJob

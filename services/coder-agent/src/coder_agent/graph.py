@@ -68,20 +68,16 @@ def first_step(state: CodingState) -> str:
 
 
 async def run_graph(
-    graph: Graph,
-    state: CodingState,
-    means: Means,
-    on_event: Callable[[dict[str, Any]], None],
-    on_state: Callable[[CodingState], Awaitable[None]],
+    graph: Graph, state: CodingState, means: Means, on_state: Callable[[CodingState], Awaitable[None]]
 ) -> None:
-    """Run one job from `state`, or go on with it: `on_event` as things happen, `on_state` after each step.
+    """Run one job from `state`, or go on with it: `means.emit` as things happen, `on_state` after each step.
 
     The next step begins when `on_state` has returned.
 
     When the caller is cancelled, this returns only after the step that runs has ended. LangGraph is told once: a second
     cancel while it ends its steps makes it leave them running.
     """
-    running = asyncio.create_task(_pass_on(graph, state, means, on_event, on_state))
+    running = asyncio.create_task(_pass_on(graph, state, means, on_state))
     try:
         await asyncio.shield(running)
     finally:
@@ -92,11 +88,7 @@ async def run_graph(
 
 
 async def _pass_on(
-    graph: Graph,
-    state: CodingState,
-    means: Means,
-    on_event: Callable[[dict[str, Any]], None],
-    on_state: Callable[[CodingState], Awaitable[None]],
+    graph: Graph, state: CodingState, means: Means, on_state: Callable[[CodingState], Awaitable[None]]
 ) -> None:
     stream = graph.astream(
         state,
@@ -107,7 +99,7 @@ async def _pass_on(
     )
     async for part in stream:
         if part["type"] == "custom":
-            on_event(part["data"])
+            means.emit(part["data"])
         else:
             await on_state(cast(CodingState, part["data"]))
 

@@ -11,9 +11,9 @@ from starlette.responses import Response, StreamingResponse
 
 from coder_agent.api import open_call
 from coder_agent.attached import handed_in
+from coder_agent.calls import LOCAL, Calls
 from coder_agent.coding_job import last_event, new_job, stored_answer
 from coder_agent.coding_request import CodingRequest
-from coder_agent.direct import LOCAL, DirectCalls
 from coder_agent.engine.engine import JobEngine
 from coder_agent.engine.records import ENDED, Event, Job
 from coder_agent.settings import Settings
@@ -30,7 +30,7 @@ LastEventId = Annotated[int, Header(alias="Last-Event-ID", ge=0, le=2**31 - 1)]
 FOUND = documented(401, 403, 404, 422, 503)
 
 
-def create_router(engine: JobEngine, settings: Settings, calls: DirectCalls) -> APIRouter:
+def create_router(engine: JobEngine, settings: Settings, calls: Calls) -> APIRouter:
     """The routes of jobs."""
     router = APIRouter(prefix="/api/coding/jobs")
 

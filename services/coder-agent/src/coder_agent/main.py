@@ -3,7 +3,7 @@
 settings → backends (models) ─┐
            sandbox ───────────┼─> runner (graph) ─> engine (database) ─> api
            metrics ───────────┘                       │                   │
-audit trail → recorder ───────────────────────────────┴─> direct calls ───┘
+audit trail → recorder ───────────────────────────────┴─> calls ──────────┘
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from sqlalchemy import URL
 
 from coder_agent import jobs_api
 from coder_agent.api import create_router
+from coder_agent.audit_rows import write_row
 from coder_agent.backends import Backends, backends_of
+from coder_agent.calls import Calls
 from coder_agent.coding_job import CodingJob, unattended_endings
-from coder_agent.direct import DirectCalls
 from coder_agent.engine.database import JobDatabase
 from coder_agent.engine.engine import EngineSettings, JobEngine
 from coder_agent.engine.tables import OWNER
 from coder_agent.metrics import MeteredSandbox, Metrics
-from coder_agent.rows import write_row
 from coder_agent.runner import Runner
 from coder_agent.settings import Settings
 from kitty_core.audit import Recorder, SpooledAuditLog
@@ -72,7 +72,7 @@ def create_app(
     trail = LateAuditLog(open_trail or _open_trail)
     metrics.spool_rows.set_function(lambda: trail.waiting)
     recorder = Recorder(trail)
-    calls = DirectCalls(recorder)
+    calls = Calls(recorder)
     runner = Runner(models, isolated, settings, metrics)
 
     async def room() -> int:

@@ -185,7 +185,7 @@ class Runner:
             if progress.goes_on:
                 await keep(state)
 
-        await run_graph(self._graph, progress.state, means, listener, on_state)
+        await run_graph(self._graph, progress.state, means, on_state)
 
     def _body(self, ids: Ids, progress: Progress, report: Report) -> dict[str, Any]:
         state = progress.state

@@ -3,8 +3,8 @@
 with the service token ──> the gateway asks, for the user it names; it says as well what it has decided
 without any ─────────────> the user `local`, on loopback (the guard refuses it elsewhere)
 
-A job leaves its row when it ends (`rows`). What is refused before there is a job leaves one here, where no gateway
-asked. What leaves no row: a body that is no request.
+A job leaves its row when it ends (`audit_rows`). What is refused before there is a job leaves one here, where no
+gateway asked. What leaves no row: a body that is no request.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class Call:
             await self._row.end(facts)
 
 
-class DirectCalls:
+class Calls:
     """Tells requests apart."""
 
     def __init__(self, recorder: Recorder) -> None:

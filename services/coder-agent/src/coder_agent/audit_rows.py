@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+from coder_agent.calls import LOCAL, Note
 from coder_agent.coding_job import stored_answer
-from coder_agent.direct import LOCAL, Note
 from coder_agent.engine.records import Job
 from kitty_core.audit import Facts, Invocation, Recorder, facts_of
 

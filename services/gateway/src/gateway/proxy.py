@@ -26,7 +26,7 @@ PASSED_TO_SERVICES = frozenset({"accept", "accept-language", "content-type", "id
 """Of a caller's request: everything else (keys, cookies, addresses, X-Kitty-…) stops here."""
 OF_A_JOB = ("X-Kitty-Job-Id", "X-Kitty-Decision", "X-Kitty-Hazard-Class", "X-Kitty-Args-Sha256")
 """What the job that comes of a call is known by, and what its audit row will say: it writes the row when it ends."""
-OF_THE_HOUSE = frozenset({"X-Kitty-User", "X-Kitty-Role", *OF_A_JOB})
+OF_THE_HOUSE = frozenset({"X-Kitty-User", "X-Kitty-Role"})
 """Of what `headers_for` says: who asks is no matter of an address that is none of the house's."""
 
 

@@ -76,15 +76,17 @@ async def test_an_end_that_cannot_be_told_is_told_again_and_keeps_no_other_from_
 
     async def told(job):
         heard.append(job.id)
-        if job.id == "odd" and heard.count("odd") < 3:
+        if job.id == "odd" or heard.count(job.id) == 1:
             raise ValueError("no row can be made of it")
 
     async with running(tmp_path, told) as engine, asyncio.timeout(20):
         for id in ("odd", "good"):
             await hand_in(engine, id)
         assert (await engine.ended("good")).is_told
-        assert (await engine.ended("odd")).is_told
-    assert (heard.count("odd"), heard.count("good")) == (3, 1)
+        while heard.count("odd") < 4:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+        assert not (await engine.get("odd")).is_told
+    assert heard.count("good") == 2
 
 
 async def test_whoever_waits_for_a_job_is_answered_once_its_end_was_told(tmp_path):

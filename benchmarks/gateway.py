@@ -158,7 +158,7 @@ async def _times(straight: httpx.AsyncClient, through: httpx.AsyncClient, rounds
 
 
 def _figures(direct: list[float], through: list[float]) -> dict[str, float]:
-    figures = {}
+    figures: dict[str, float] = {}
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         straight, gateway = _quantile(direct, share), _quantile(through, share)
         figures |= {f"direct_{name}": straight, f"gateway_{name}": gateway, f"added_{name}": gateway - straight}

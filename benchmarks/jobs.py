@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from of_jobs import engine, report, service, storm, workers
+from of_jobs import burst, engine, report, service, storm, workers
 from of_jobs.processes import be_a_model
 from of_jobs.stores import PostgresStore, Store, stores
 
 GOAL_MS = 400.0
 """At the median of a job over HTTP on SQLite, outside model and sandbox."""
+GOAL_HEALTHZ_MS = 1000.0
+"""At most, while 200 hand a job in at once and the jobs taken are worked off."""
 GOAL_TIMES = 1.8
 """Two workers on PostgreSQL, beside one."""
 WAITING = 1000
@@ -64,6 +66,7 @@ def _of(store: Store, folder: Path, is_quick: bool, states: list[str]) -> dict[s
     if isinstance(store, PostgresStore):
         store.with_fsync(False)
     _note(store, "the storm is over")
+    figures["burst"] = burst.burst(store, folder / "burst")
     figures["idle"] = service.idle(store, folder / "idle", 20)
     figures["throughput"] = workers.throughput(store, folder, counts, 24 if is_quick else 48)
     _note(store, "done")
@@ -84,6 +87,11 @@ def missed(figures: dict[str, Any]) -> Iterator[str]:
         added = of_store["service_overhead"]["outside_ms"]["p50"]
         if name == "sqlite" and added > GOAL_MS:
             yield f"{name}: {added:.0f} ms a job outside model and sandbox, not {GOAL_MS:g}"
+        burst_of = of_store["burst"]
+        if burst_of["healthz_ms"]["max"] > GOAL_HEALTHZ_MS:
+            yield f"{name}: /healthz took up to {burst_of['healthz_ms']['max']:.0f} ms under a burst"
+        if burst_of["lost"] or burst_of["refused_without_retry_after"]:
+            yield f"{name}: {burst_of['lost']} jobs of a burst were lost, or refused without Retry-After"
         times = of_store["throughput"]["2"]["times_one_worker"]
         if name == "postgres" and times < GOAL_TIMES:
             yield f"{name}: two workers do {times:g} times what one does, not {GOAL_TIMES:g}"

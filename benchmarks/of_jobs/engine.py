@@ -22,7 +22,7 @@ from kitty_core.database import open_database
 from of_jobs.figures import spread
 
 DONE = Ending("succeeded", "verified", '{"status": 200}', ('{"type":"complete"}',))
-SETTINGS = EngineSettings(queue_limit=100_000, kept_sec=1e9, kept_jobs=1_000_000, lease_sec=15)
+SETTINGS = EngineSettings(queue="default", queue_limit=100_000, kept_sec=1e9, kept_jobs=1_000_000, lease_sec=15)
 USERS = 10
 SPEAKERS = 4
 BEFORE_THEY_SPEAK_SEC = 1.5

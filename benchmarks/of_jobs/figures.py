@@ -17,6 +17,13 @@ def spread(seconds: Sequence[float], *shares: int, digits: int = 1) -> dict[str,
     return {**found, "n": len(seconds)}
 
 
+def resident_mb(pid: int, *, highest: bool = False) -> float:
+    """Megabytes of memory that the process holds, or held at its highest so far."""
+    name = "VmHWM" if highest else "VmRSS"
+    status = Path(f"/proc/{pid}/status").read_text()
+    return round(int(status.split(f"{name}:")[1].split()[0]) / 1024, 1)
+
+
 def cpu_sec(pid: int, *, with_ended_children: bool = False) -> float:
     """Seconds of a core that the process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()

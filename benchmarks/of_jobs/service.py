@@ -17,7 +17,7 @@ from of_jobs.figures import cpu_sec, quantile, spread
 from of_jobs.processes import INSTANT, LIKE_A_REAL_ONE, REQUEST, coder_agent, scripted_model
 from of_jobs.stores import PostgresStore, Store
 
-SERIES = re.compile(r'^(sandbox_run_seconds_sum|coder_step_seconds_sum\{step="(?:run_tests|verify)"\}) (\S+)$', re.M)
+SANDBOX = re.compile(r"^sandbox_run_seconds_sum (\S+)$", re.M)
 COUNTERS_ARE_LATE_SEC = 1.5
 STATES = """
 CREATE TABLE bench_states (state TEXT);
@@ -36,11 +36,11 @@ def _client(base: str) -> Iterator[httpx.Client]:
 def overhead(store: Store, folder: Path, rounds: int) -> dict[str, Any]:
     """Milliseconds of /generate (tier fast, an example, a model that answers at once), and of it outside both.
 
-    `outside_ms` is without the seconds of the model (usage) and of the sandbox's runs (/metrics). The sandbox's matrix
-    calls are in no series of their own: they are within it, and `outside_without_run_tests_ms` is without that step.
+    `outside_ms` is without the seconds of the model (usage) and of the sandbox's runs (/metrics), one after another in
+    this tier.
     """
     asked = {"request": REQUEST, "tier": "fast"}
-    wall, outside, without = [], [], []
+    wall, outside = [], []
     with (
         scripted_model(INSTANT) as model,
         coder_agent(model, store.fresh(), folder) as (base, _),
@@ -55,24 +55,14 @@ def overhead(store: Store, folder: Path, rounds: int) -> dict[str, Any]:
             assert body["verdict"] == "verified", body
             if number < 3:
                 continue
-            runs, tests = after["sandbox"] - before["sandbox"], after["run_tests"] - before["run_tests"]
             wall.append(spent)
-            outside.append(spent - sum(body["usage"]["seconds"].values()) - runs)
-            without.append(outside[-1] - tests)
-    return {
-        "generate_ms": spread(wall, 50, 90),
-        "outside_ms": spread(outside, 50, 90),
-        "outside_without_run_tests_ms": spread(without, 50, 90),
-    }
+            outside.append(spent - sum(body["usage"]["seconds"].values()) - (after - before))
+    return {"generate_ms": spread(wall, 50, 90), "outside_ms": spread(outside, 50, 90)}
 
 
-def _seconds(http: httpx.Client) -> dict[str, float]:
-    """So far: of the sandbox's runs, and of the steps `run_tests` and `verify`."""
-    found = {"sandbox": 0.0, "run_tests": 0.0, "verify": 0.0}
-    for series, value in SERIES.findall(http.get("/metrics").text):
-        name = series.split('"')[1] if '"' in series else "sandbox"
-        found[name] = float(value)
-    return found
+def _seconds(http: httpx.Client) -> float:
+    """Of the sandbox's runs so far."""
+    return sum(map(float, SANDBOX.findall(http.get("/metrics").text)))
 
 
 def idle(store: Store, folder: Path, seconds: float) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import URL, Engine, insert, make_url, text
+from sqlalchemy import URL, Engine, insert, make_url, select, text
 
 from coder_agent.coding_job import unattended_endings
 from coder_agent.engine.database import JobDatabase
@@ -104,13 +104,23 @@ def _call(kind: str, database: JobDatabase, number: int) -> Callable[[], object]
         return lambda: _claim_and_release(leases)
     if kind == "save":
         return _saving(leases)
+    if kind == "renew":
+        return _renewing(leases, database)
     endings = unattended_endings()
-    return {
+    calls: dict[str, Callable[[], object]] = {
         "look for work": leases.has_waiting,
-        "renew": leases.renew,
         "look for cancelled": leases.to_cancel,
         "sweep": lambda: leases.sweep(*endings),
-    }[kind]
+    }
+    return calls[kind]
+
+
+def _renewing(leases: Leases, database: JobDatabase) -> Callable[[], object]:
+    """The leases on the jobs that this worker runs."""
+    with database.reading() as connection:
+        held = list(connection.execute(select(jobs.c.id).where(jobs.c.worker == leases.worker)).scalars())
+    assert len(held) == AT_ONCE, "it runs so many"
+    return lambda: leases.renew(held)
 
 
 def _claim_and_release(leases: Leases) -> None:

@@ -1,4 +1,7 @@
-"""A job that was handed in outlives the program that runs it, with the stack and without. All real programs."""
+"""A job that was handed in outlives the program that runs it, with the stack, without it, and on two machines.
+
+All real programs; another machine is another state and another folder.
+"""
 
 import json
 import os
@@ -12,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from kitty_core.testing import free_ports
+from kitty_core.testing import free_ports, running_postgres
 from kitty_llm.testing import ScriptedModel
 
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -63,6 +66,22 @@ def kitty(tmp_path):
         finally:
             made("down")
             made("stop")
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """Two machines with one PostgreSQL and one audit key; the stack's runs one job at once."""
+    with running_postgres() as server, ScriptedModel(RIGHT, chunk_chars=2, delay_sec=0.1).threaded() as model:
+        made = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            made.append(Kitty(tmp_path / name, model))
+            made[-1].env |= {"DATABASE_URL": server.get_uri(), "AUDIT_KEY": "ab" * 32, "CODER_JOBS_AT_ONCE": "1"}
+        del made[1].env["CODER_PORT"]
+        try:
+            yield made
+        finally:
+            made[0]("down")
 
 
 @contextmanager
@@ -137,3 +156,33 @@ def test_an_idle_service_stays_for_a_job_that_runs_and_one_that_waits_and_then_s
     wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 120)
     states = {job["job_id"]: job["verdict"] for job in json.loads(kitty("jobs", "list", "--json").stdout)["jobs"]}
     assert states == {first: "verified", second: "verified"}
+
+
+@pytest.mark.timeout(2 * WITHIN_SEC)
+def test_a_worker_on_another_machine_takes_jobs_of_the_stack_and_gives_them_back_when_it_is_told_to_end(machines):
+    stack, other = machines
+    assert stack("up").returncode == 0
+    worker = other.start("worker")
+    ids = [stack("code", REQUEST, "--tier", "fast", "--detach").stdout.strip() for _ in range(4)]
+
+    def jobs():
+        return json.loads(stack("jobs", "list", "--json").stdout)["jobs"]
+
+    def taken_by(pid):
+        return [job for job in jobs() if (job["worker"] or "").split(":")[1:2] == [str(pid)]]
+
+    wait_until(lambda: any(job["status"] == "succeeded" for job in taken_by(worker.pid)))
+    wait_until(lambda: any(job["status"] == "running" for job in taken_by(worker.pid)))
+    worker.terminate()
+    _, said = worker.communicate(timeout=WITHIN_SEC)
+    assert "A worker of the queue default at postgresql://" in said
+    assert "Traceback" not in said
+    wait_until(lambda: all(job["verdict"] == "verified" for job in jobs()))
+    assert {job["job_id"] for job in jobs()} == set(ids)
+    assert [job["attempt"] for job in jobs()].count(2) == 1, "one was given back, none ran twice"
+    rows = json.loads(stack("audit", "list", "--json").stdout)["entries"]
+    assert sorted(row["job_id"] for row in rows) == sorted(ids)
+    assert other("audit", "verify").returncode == 0
+    pruned = other("jobs", "prune", "--keep", "1")
+    assert (pruned.returncode, "Deleted 3 jobs" in pruned.stdout) == (0, True), pruned.stderr
+    assert [job["job_id"] for job in jobs()] == [ids[-1]]

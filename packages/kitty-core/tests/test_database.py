@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kitty_core.database import database_url, migrate, open_database, reading
 from kitty_core.errors import ConfigurationError
+from kitty_core.testing import running_postgres
 
 WITHIN_SEC = 100
 MIGRATIONS = "kitty_core.audit.migrations"
@@ -136,3 +137,25 @@ def test_a_writer_that_waits_too_long_for_a_lock_gives_up(address):
             other.execute(text("DROP TABLE t"))
     holder.dispose()
     waiting.dispose()
+
+
+def test_a_connection_that_rested_is_asked_whether_its_server_was_restarted(monkeypatch):
+    with running_postgres() as server:
+        engine = open_database(database_url({"DATABASE_URL": server.get_uri()}, "audit"))
+        pings = []
+        ping = engine.dialect.do_ping
+        monkeypatch.setattr(engine.dialect, "do_ping", lambda connection: pings.append(1) or ping(connection))
+        for _ in range(3):
+            assert one_of(engine) == 1
+        assert not pings, "one that was just used is not asked"
+        server.stop()
+        server.start()
+        monkeypatch.setattr("kitty_core.database.PINGED_AFTER_SEC", 0)
+        assert one_of(engine) == 1
+        assert len(pings) == 1
+        engine.dispose()
+
+
+def one_of(engine):
+    with reading(engine) as connection:
+        return connection.execute(text("SELECT 1")).scalar_one()

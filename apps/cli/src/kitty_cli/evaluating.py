@@ -21,8 +21,8 @@ def options_in_words(options: Mapping[str, object]) -> list[str]:
     return words
 
 
-def become(module: str, words: Sequence[str]) -> NoReturn:
-    """Runs `python -m module words…` in place of this process."""
+def become(module: str, words: Sequence[str] = (), env: Mapping[str, str] | None = None) -> NoReturn:
+    """Runs `python -m module words…` in place of this process, in its own environment or in `env`."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *words])
+    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *words], dict(os.environ if env is None else env))

@@ -63,6 +63,24 @@ def cancel(job_id: Id, api: Api = None) -> None:
 
 
 @jobs_app.command()
+def prune(
+    days: Annotated[
+        float | None, typer.Option(metavar="D", min=0, help="Ended more than so many days ago [$JOBS_KEPT_DAYS].")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="All but the newest so many [$JOBS_KEPT].")
+    ] = None,
+) -> None:
+    """Delete jobs that have ended, with their events, in the database ($DATABASE_URL, else a file here).
+
+    A coder-agent does it once an hour by itself. Audit rows stay.
+    """
+    from kitty_cli.evaluating import become, options_in_words
+
+    become("coder_agent.pruning", options_in_words({"--days": days, "--keep": keep}))
+
+
+@jobs_app.command()
 def resume(
     job_id: Id,
     then_watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end, as `watch` does.")] = False,

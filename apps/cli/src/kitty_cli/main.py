@@ -168,6 +168,28 @@ def up(
 
 
 @app.command()
+def worker(
+    model: Annotated[
+        str | None, typer.Option(metavar="A", help="Embedded alias, a GGUF file, or a server's URL.")
+    ] = None,
+    at_once: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1000, help="Jobs at once [$CODER_JOBS_AT_ONCE].")
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take jobs from this queue [$JOBS_QUEUE]; the stack's: default.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Work for the database that $DATABASE_URL names, beside the stack and others, until Ctrl-C.
+
+    Its models and its sandbox are this machine's. What it does not finish goes on elsewhere.
+    """
+    from kitty_cli.worker import WorkerOptions, work
+
+    leave(lambda: work(WorkerOptions(model, at_once, queue, quiet)))
+
+
+@app.command()
 def down() -> None:
     """Stop what `up` started."""
     from kitty_cli.stack import down as stop_stack

@@ -8,10 +8,13 @@ On SQLite a writer takes the lock when it begins (BEGIN IMMEDIATE), so that what
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -19,8 +22,9 @@ from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from filelock import FileLock
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from kitty_core.errors import ConfigurationError
 from kitty_core.state import FOR_ONE_USER, state_dir
@@ -31,6 +35,8 @@ LOCK_WITHIN_SEC = 5.0
 CONNECT_WITHIN_SEC = 5
 MIGRATED_WITHIN_SEC = 60
 READS_ONLY = "kitty_reads_only"
+LAST_USED = "kitty_last_used"
+PINGED_AFTER_SEC = 1.0
 ALEMBIC = threading.Lock()
 """`alembic.op` stands for one connection of the whole process."""
 
@@ -65,8 +71,9 @@ def open_database(url: URL, lock_within_sec: float = LOCK_WITHIN_SEC) -> Engine:
         return engine
     patience = {"connect_timeout": CONNECT_WITHIN_SEC, "tcp_user_timeout": 2000 * CONNECT_WITHIN_SEC}
     unsaid = {name: value for name, value in patience.items() if name not in url.query}
-    # The ping: a server that was restarted costs no failed call.
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=unsaid)
+    engine = create_engine(url, hide_parameters=True, connect_args=unsaid)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", partial(_ping_after_a_rest, engine.dialect))
     milliseconds = round(1000 * lock_within_sec)
 
     @event.listens_for(engine, "begin")
@@ -140,6 +147,21 @@ def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
+
+
+def _note_use(connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[LAST_USED] = time.monotonic()
+
+
+def _ping_after_a_rest(dialect: Dialect, connection: Any, record: ConnectionPoolEntry, proxy: object) -> None:
+    """A server that was restarted meanwhile costs no failed call. A ping is a transaction too, so not each time."""
+    used_at = record.info.get(LAST_USED)
+    if used_at is None or time.monotonic() - used_at < PINGED_AFTER_SEC:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError("the server has closed its connections") from error
 
 
 def _begin_sqlite(connection: Connection) -> None:

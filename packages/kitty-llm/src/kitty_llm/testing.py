@@ -69,6 +69,8 @@ class RecordedRequest:
     body: dict[str, Any]
     disconnected_at: float | None = None
     """`time.monotonic()` when the client was found gone before the answer's end."""
+    ended_at: float | None = None
+    """`time.monotonic()` when nothing more of a stream was sent, however it ended."""
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -173,6 +175,17 @@ class ScriptedModel:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
             loop.close()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """For those who use it `threaded`: within the block it is not there, as a server that is restarted."""
+        assert self._server is not None, "it was started"
+        loop = self._server.get_loop()
+        asyncio.run_coroutine_threadsafe(self.stop(), loop).result(10)
+        try:
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result(10)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -333,6 +346,7 @@ class _Answer:
                 await self._finish(finish_reason, prompt_tokens, cached, tokens_of(text))
         finally:
             self._server.streams_open -= 1
+            self._request.ended_at = time.monotonic()
 
     async def _misbehaves(self, reply: Reply, sent: int) -> bool:
         if reply.hang_after == sent:

@@ -122,7 +122,7 @@ def read_row(ending: Ending, nonce: str, matrix: SandboxMatrix) -> MatrixRow:
     cells += [Cell("not_run", None, exception, reason[:_MESSAGE_CHARACTERS])] * (len(matrix.checks) - len(cells))
     own_modules = {matrix.module, *(path.partition("/")[0].removesuffix(".py") for path in matrix.files)}
     missing = missing_packages(story.missing, own_modules)
-    return MatrixRow(tuple(cells), story.loads, outcome, reason, missing, _printed(ending))
+    return MatrixRow(tuple(cells), story.loads, outcome, reason, missing, _printed(ending), ending.seconds)
 
 
 def _decide(ending: Ending, story: _Story) -> tuple[RowOutcome, str]:
@@ -158,7 +158,9 @@ def _with_time(cell: Cell, check_sec: float) -> Cell:
 
 def _without_cells(matrix: SandboxMatrix, outcome: RowOutcome, reason: str, ending: Ending | None = None) -> MatrixRow:
     cells = (Cell("not_run", message=reason),) * len(matrix.checks)
-    return MatrixRow(cells, False, outcome, reason, (), _printed(ending) if ending else "")
+    if ending is None:
+        return MatrixRow(cells, False, outcome, reason)
+    return MatrixRow(cells, False, outcome, reason, (), _printed(ending), ending.seconds)
 
 
 def _text(record: Mapping[str, Any], key: str, most: int) -> str | None:

@@ -211,6 +211,8 @@ class MatrixRow:
     """As in `SandboxResult`."""
     stdout: str = ""
     """At most 2000 characters."""
+    seconds: float = field(default=0.0, compare=False)
+    """Of the candidate's one run."""
 
 
 @dataclass(frozen=True)

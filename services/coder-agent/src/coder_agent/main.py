@@ -29,7 +29,7 @@ from coder_agent.engine.engine import EngineSettings, JobEngine
 from coder_agent.engine.tables import OWNER
 from coder_agent.metrics import MeteredSandbox, Metrics
 from coder_agent.runner import Runner
-from coder_agent.settings import Settings
+from coder_agent.settings import DAY_SEC, Settings
 from kitty_core.audit import Recorder, SpooledAuditLog
 from kitty_core.audit.late import LateAuditLog
 from kitty_core.database import database_url, open_database
@@ -45,7 +45,6 @@ from kitty_sandbox import BubblewrapSandbox, Sandbox
 log = structlog.get_logger()
 IDLE_LOOK_SEC = 1.0
 SWEEP_EVERY_SEC = 5.0
-DAY_SEC = 86_400
 
 
 def create_app(

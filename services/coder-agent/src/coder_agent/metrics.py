@@ -48,8 +48,12 @@ class MeteredSandbox:
         return result
 
     async def matrix(self, matrix: SandboxMatrix) -> tuple[MatrixRow, ...]:
-        """As the sandbox within."""
-        return await self._inner.matrix(matrix)
+        """As the sandbox within. Each different candidate is a run."""
+        rows = await self._inner.matrix(matrix)
+        for row in dict(zip(matrix.candidates, rows, strict=True)).values():
+            self._metrics.sandbox_seconds.observe(row.seconds)
+            self._metrics.sandbox_runs.labels(outcome=row.outcome).inc()
+        return rows
 
     async def probe(self) -> SandboxStatus:
         """As the sandbox within."""

@@ -7,6 +7,8 @@ from pydantic import AliasChoices, Field, field_validator
 from kitty_core.settings import KittySettings
 from kitty_sandbox import SandboxTier
 
+DAY_SEC = 86_400
+
 
 class Settings(KittySettings):
     """Field names are the environment variables in lower case; where two are named, both are read."""

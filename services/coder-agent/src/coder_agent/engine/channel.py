@@ -1,14 +1,15 @@
 """What a running job writes: events, and the state after each step. One writer a job, in order, many events at a time.
 
 emit ─> buffer ─┐
-save ─> state ──┼─> one transaction, a tenth of a second later at the latest; again and again while the database is away
-finish ─> end ──┘
+save ─> state ──┼─> one transaction, at once after a tenth of a second of silence, else a tenth after the one before;
+finish ─> end ──┘   again and again while the database is away
 
 A job does not stand still for a database that is away: after `PATIENCE_SEC` it goes on, and what it has to say waits in
 memory. Only its end is awaited, however long that takes.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -24,7 +25,7 @@ from kitty_core.wire import to_json
 
 log = structlog.get_logger()
 GATHER_SEC = 0.1
-"""Events that come within this time are written together; a stream is this far behind at most."""
+"""Events that come within this time of the last ones are written together; a stream is this far behind at most."""
 PATIENCE_SEC = 5.0
 RETRY_SEC = (0.2, 0.5, 1.0, 2.0)
 
@@ -99,16 +100,16 @@ class Channel:
             raise LeaseLost(self._claim.job.id)
 
     async def _write(self) -> None:
-        tries = 0
+        written_at, tries = 0.0, 0
         while not self._is_lost:
             await self._news.wait()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._at_once.wait(), GATHER_SEC)
+                await asyncio.wait_for(self._at_once.wait(), written_at + GATHER_SEC - time.monotonic())
             self._news.clear()
             self._at_once.clear()
             try:
                 await self._write_once()
-                tries = 0
+                written_at, tries = time.monotonic(), 0
             except LeaseLost:
                 self._is_lost = True
                 self._on_lost()

@@ -29,6 +29,8 @@ CHECKS = "'Hello, World') == 'hello-world'\nassert slugify('') == ''\nassert slu
 INSTANT = (0.0, 100_000)
 """Seconds before each chunk, characters a chunk: answers at once, in one piece."""
 HALF_A_SECOND = (0.5, 100_000)
+TWO_SECONDS = (2.0, 100_000)
+"""Still sooner than any real model on a machine with few cores."""
 LIKE_A_REAL_ONE = (0.08, 8)
 """25 tokens of four characters a second."""
 

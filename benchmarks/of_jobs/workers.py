@@ -1,4 +1,4 @@
-"""Several coder-agents over one database, with a model that takes half a second a call."""
+"""Several coder-agents over one database, with a model that sleeps."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from coder_agent.engine.store import JobStore
 from coder_agent.runner import Ids
 from kitty_core.database import open_database
 from of_jobs.figures import cpu_sec
-from of_jobs.processes import HALF_A_SECOND, REQUEST, coder_agent, scripted_model
+from of_jobs.processes import REQUEST, coder_agent, scripted_model
 from of_jobs.stores import PostgresStore, Store
 
 AT_ONCE = 2
@@ -26,10 +26,16 @@ WITHIN_SEC = 300.0
 AUDIT_KEY = "ab" * 32
 
 
-def throughput(store: Store, folder: Path, counts: tuple[int, ...], jobs: int) -> dict[str, Any]:
-    """By number of workers: jobs a second, times one worker's, and how many jobs ran more than once."""
+def throughput(
+    store: Store, folder: Path, counts: tuple[int, ...], jobs: int, pace: tuple[float, int]
+) -> dict[str, Any]:
+    """By number of workers: jobs a second, times one worker's, and how many jobs ran more than once.
+
+    All workers, the sandbox, the model and the database share the cores here: with a `pace` of half a second it is
+    them that run short, with one of two seconds nothing does.
+    """
     figures: dict[str, Any] = {}
-    with scripted_model(HALF_A_SECOND) as model:
+    with scripted_model(pace) as model:
         for count in counts:
             figures[str(count)] = _with_workers(model, store, folder, count, jobs)
     one = figures[str(counts[0])]["jobs_a_second"]

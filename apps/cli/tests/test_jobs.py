@@ -347,7 +347,8 @@ def test_words_of_a_job():
     shown = show_lines(ENDED | {"status": "failed", "error": error, "attempt": 2, "step": "plan"})
     assert "error         model_unavailable: no model" in shown
     assert "attempts      2" in shown
-    assert not [line for line in shown if line.startswith("step")]
+    assert not [line for line in shown if line.startswith(("step", "queue"))]
+    assert "queue         night" in show_lines(JOB | {"status": "queued", "queue": "night"})
 
 
 def test_nothing_is_started_to_say_that_nothing_was_ever_handed_in(cli):

@@ -79,6 +79,7 @@ def test_a_job_that_is_handed_in_goes_on_without_its_client(start):
     job = response.json()
     assert response.headers["location"] == f"/api/coding/jobs/{job['job_id']}"
     assert (job["request"], job["tier"], job["user_id"], job["result"]) == (REQUEST, "standard", "local", None)
+    assert job["queue"] == "default"
     done = ended(agent, job["job_id"])
     assert (done["status"], done["verdict"], done["attempt"], done["error"]) == ("succeeded", "verified", 1, None)
     assert done["created_at"] <= done["started_at"] <= done["finished_at"]

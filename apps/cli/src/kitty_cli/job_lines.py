@@ -64,6 +64,7 @@ def show_lines(job: Job) -> list[str]:
     rows = [
         ("job", job_id_of(job)),
         ("state", state_of(job)),
+        ("queue", job.get("queue") if job.get("status") == "queued" else None),
         ("step", None if has_ended(job) else job.get("step")),
         ("request", job.get("request")),
         ("tier", job.get("tier")),

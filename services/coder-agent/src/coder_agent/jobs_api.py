@@ -113,6 +113,7 @@ def shown(job: Job) -> dict[str, Any]:
         "created_at": _iso(job.created_at),
         "started_at": _iso(job.started_at),
         "finished_at": _iso(job.finished_at),
+        "queue": job.queue,
         "queue_position": job.queue_position,
         **json.loads(job.label),
         "user_id": job.user_id or None,

@@ -74,6 +74,8 @@ class JobView(BaseModel):
     created_at: str
     started_at: str | None
     finished_at: str | None
+    queue: str
+    """Which workers may take it up: those with this `JOBS_QUEUE`."""
     queue_position: int | None
     """1: next of those that wait."""
     request: str

@@ -10,7 +10,7 @@ from coder_agent.attached import attached
 from coder_agent.backends import Backends
 from coder_agent.calls import Call, Calls, Events
 from coder_agent.coding_job import StoredAnswer, last_event
-from coder_agent.coding_request import CodingRequest, task_of
+from coder_agent.coding_request import CodingRequest, FixRequest, JobRequest, task_of
 from coder_agent.engine.engine import JobEngine
 from coder_agent.engine.errors import StoreIsUnavailable
 from coder_agent.errors import NetworkIsRefused
@@ -44,6 +44,17 @@ def create_router(
 
         200 with `verdict` verified, tests_failed, not_verified or budget_exhausted; 503 model_unavailable or
         sandbox_unavailable (the body still has `code` and `tests` where there are any); 504 deadline before any code.
+        """
+        call, ids = await open_call(calls, body, request, settings)
+        job = attached(engine, body, ids, call)
+        return _response(await unless_gone(job, gone_from(request.receive)))
+
+    @router.post("/api/coding/fix", responses={200: {"model": CodingResponse}, **PROBLEMS}, response_class=Response)
+    async def fix(body: FixRequest, request: Request) -> Response:
+        """`code` corrected so that its tests pass, changed as little as possible, and an earned verdict.
+
+        What passed before passes afterwards, or nothing is changed. `diff` shows the change, `files` has the module.
+        With an `error` alone nothing can be verified. Otherwise as `/generate`.
         """
         call, ids = await open_call(calls, body, request, settings)
         job = attached(engine, body, ids, call)
@@ -112,14 +123,14 @@ async def _counted_soon(engine: JobEngine) -> dict[str, int] | None:
         return None
 
 
-async def open_call(calls: Calls, body: CodingRequest, request: Request, settings: Settings) -> tuple[Call, Ids]:
+async def open_call(calls: Calls, body: JobRequest, request: Request, settings: Settings) -> tuple[Call, Ids]:
     """The call that `request` makes, and what the job of `body`, of which a task can be made, will be known by.
 
     Raises:
         KittyError: it cannot; the call has left its row, or leaves none.
     """
     async with calls.entry:
-        call = await calls.begin(request)
+        call = await calls.begin(request, body.tool)
         try:
             await asyncio.to_thread(task_of, body, settings)
         except NetworkIsRefused as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from coder_agent.calls import Call
 from coder_agent.coding_job import StoredAnswer, new_job, stored_answer
-from coder_agent.coding_request import CodingRequest
+from coder_agent.coding_request import JobRequest
 from coder_agent.engine.engine import JobEngine
 from coder_agent.engine.errors import StoreIsUnavailable
 from coder_agent.engine.records import Job, NewJob
@@ -22,7 +22,7 @@ ENDED_WITHIN_SEC = 10.0
 
 async def attached(
     engine: JobEngine,
-    body: CodingRequest,
+    body: JobRequest,
     ids: Ids,
     call: Call,
     listener: Callable[[dict[str, Any]], None] | None = None,

@@ -27,7 +27,6 @@ from kitty_core.service import has_service_token
 
 AT_ONCE_COMING_IN = 2
 LOCAL = "local"
-TOOL = "coding.generate"
 HAZARD_CLASS = "low"
 """As in the shipped registry, which is the gateway's and not read here."""
 DECISIONS: tuple[Decision, ...] = ("allowed", "confirmed")
@@ -89,32 +88,32 @@ class Calls:
         """Rows that neither the database nor the disk took."""
         return self._recorder.rows_lost
 
-    async def begin(self, request: Request) -> Call:
-        """The call that `request`, whose body was read and is right, makes.
+    async def begin(self, request: Request, tool: str) -> Call:
+        """The call of `tool` that `request`, whose body was read and is right, makes.
 
         Raises:
             NotThisUser: it came by no service and names another user than `local`; it has left its row.
         """
         if has_service_token(request):
-            return _of_the_gateway(request.headers)
+            return _of_the_gateway(request.headers, tool)
         arguments = await request.json()
-        sha256, row = self._begun(request, arguments)
+        sha256, row = self._begun(request, tool, arguments)
         if any(arguments.get(name) not in (None, LOCAL) for name in USER_FIELDS):
             error = NotThisUser(f"user_id has to be {LOCAL!r}, or to be left out.")
             await row.fail(error)
             raise error
         row.decision = "allowed"
         row.is_running = True
-        return Call(row, Note(TOOL, "allowed", HAZARD_CLASS, sha256), uuid4().hex)
+        return Call(row, Note(tool, "allowed", HAZARD_CLASS, sha256), uuid4().hex)
 
-    def _begun(self, request: Request, arguments: Mapping[str, Any]) -> tuple[str, Row]:
+    def _begun(self, request: Request, tool: str, arguments: Mapping[str, Any]) -> tuple[str, Row]:
         try:
             sha256, prompt = arguments_sha256(arguments), json.dumps(arguments)
         except RecursionError:
             raise BadRequest("body: nested too deep") from None
         named = [value for name in CONVERSATION_FIELDS if isinstance(value := arguments.get(name), str) and value]
         conversation = named[0] if named else None
-        row = self._recorder.begin(TOOL, LOCAL, request.scope["request_id"], conversation, sha256, prompt)
+        row = self._recorder.begin(tool, LOCAL, request.scope["request_id"], conversation, sha256, prompt)
         row.hazard_class = HAZARD_CLASS
         return sha256, row
 
@@ -134,7 +133,7 @@ class Events(StreamingResponse):
             await self._call.leave()
 
 
-def _of_the_gateway(headers: Mapping[str, str]) -> Call:
+def _of_the_gateway(headers: Mapping[str, str], tool: str) -> Call:
     """A gateway that says what it has decided leaves the row of the job to the job."""
     named = headers.get("x-kitty-job-id", "")
     job_id = named if ID.fullmatch(named) else uuid4().hex
@@ -143,4 +142,4 @@ def _of_the_gateway(headers: Mapping[str, str]) -> Call:
     if decision is None:
         return Call(None, None, job_id)
     hazard_class, sha256 = headers.get("x-kitty-hazard-class"), headers.get("x-kitty-args-sha256")
-    return Call(None, Note(TOOL, decision, hazard_class, sha256), job_id)
+    return Call(None, Note(tool, decision, hazard_class, sha256), job_id)

@@ -5,6 +5,7 @@ every input.
 """
 
 import ast
+import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,9 @@ from typing import Literal
 from coder_agent.source_text import tree_of
 
 MOST_SIGNATURE_CHARS = 160
-Origin = Literal["sample", "refine"]
+Origin = Literal["given", "sample", "refine", "repair", "reduced"]
+"""Who wrote it: the caller; the model, from the request or to correct other code; nobody: a correction without the
+changes that it does not need."""
 Style = Literal["plain", "again", "hot", "steps", "because", "anew"]
 """How it was asked for; see `prompts.code_prompt` and `anew_prompt`. All but `plain` are drawn at a temperature, `hot`
 at a higher one."""
@@ -123,6 +126,11 @@ class Candidate:
             return ast.dump(tree)
         except RecursionError:
             return self.code
+
+    def lines_changed(self, given: "Candidate") -> int:
+        """How many lines differ from those of `given`, taken out and put in."""
+        diff = difflib.ndiff(given.code.splitlines(), self.code.splitlines())
+        return sum(line[:2] in ("+ ", "- ") for line in diff)
 
     def with_row(self, row: Row | None) -> "Candidate":
         """The same candidate with what a run showed."""

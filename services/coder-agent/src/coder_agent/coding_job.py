@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from coder_agent.checkpoint import restored, saved
-from coder_agent.coding_request import CodingRequest, task_of
+from coder_agent.coding_request import CodingRequest, JobRequest, read_again, task_of, written_down
 from coder_agent.engine.errors import LeaseLost
 from coder_agent.engine.records import Claim, Ending, Job, NewJob, Outcome
 from coder_agent.errors import DeadlineBeforeCode
@@ -87,12 +87,11 @@ class CodingJob:
             except ValueError as error:
                 log.warning("job_begins_again", job_id=job.id, reason=str(error)[:200])
         assert job.body is not None, "only lists leave it out"
-        body = CodingRequest.model_validate_json(job.body)
-        return Progress(CodingState(task=task_of(body, self._settings)), before, left)
+        return Progress(CodingState(task=task_of(read_again(job.body), self._settings)), before, left)
 
 
 def new_job(
-    body: CodingRequest, ids: Ids, note: str, *, is_attached: bool, key: str | None = None, sha256: str = ""
+    body: JobRequest, ids: Ids, note: str, *, is_attached: bool, key: str | None = None, sha256: str = ""
 ) -> NewJob:
     """The job that `body` asks for.
 
@@ -100,11 +99,12 @@ def new_job(
         note: what is known of its audit row.
         key: the caller's idempotency key, with the hash of what was sent with it.
     """
+    words = body.request if isinstance(body, CodingRequest) else f"{body.tool.partition('.')[2]} {body.module}"
     return NewJob(
         id=ids.job_id,
         user_id=ids.user_id or "",
-        body=json.dumps(body.model_dump(mode="json", exclude_unset=True)),
-        label=json.dumps({"request": body.request[:MOST_SHOWN_OF_A_REQUEST], "tier": body.tier}),
+        body=written_down(body),
+        label=json.dumps({"tool": body.tool, "request": words[:MOST_SHOWN_OF_A_REQUEST], "tier": body.tier}),
         request_id=ids.request_id,
         conversation_id=ids.conversation_id,
         idempotency_key=key,

@@ -1,11 +1,12 @@
-"""The body of a request for code, and the task that it makes."""
+"""The bodies of requests for code, by tool, and the tasks that they make."""
 
+import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from coder_agent.decision import TIERS
+from coder_agent.decision import REPAIRS, TIERS
 from coder_agent.errors import NetworkIsRefused
 from coder_agent.settings import Settings
 from coder_agent.state import Task
@@ -16,12 +17,12 @@ MOST_TEXT = 200_000
 Text = Annotated[str, Field(max_length=MOST_TEXT)]
 
 
-class CodingRequest(BaseModel):
-    """A request for code. Only `request` is needed."""
+class JobRequest(BaseModel):
+    """What the tools for code have in common."""
 
     model_config = ConfigDict(extra="ignore", str_strip_whitespace=False)
+    tool: ClassVar[str]
 
-    request: Annotated[str, Field(min_length=1, max_length=20_000)]
     tests: Text | None = None
     module: str = "solution.py"
     files: Annotated[dict[str, Text], Field(max_length=50)] = Field(default_factory=dict)
@@ -38,7 +39,7 @@ class CodingRequest(BaseModel):
     )
     allow_network: bool = False
 
-    @field_validator("request", "tests")
+    @field_validator("request", "tests", "code", "error", check_fields=False)
     @classmethod
     def _is_text(cls, value: str | None) -> str | None:
         if value is None:
@@ -76,6 +77,48 @@ class CodingRequest(BaseModel):
         return value
 
 
+class CodingRequest(JobRequest):
+    """A request for code. Only `request` is needed."""
+
+    tool = "coding.generate"
+
+    request: Annotated[str, Field(min_length=1, max_length=20_000)]
+
+
+class FixRequest(JobRequest):
+    """Code to be corrected, and what shows that it is wrong: `tests` that fail, an `error`, or both."""
+
+    tool = "coding.fix"
+
+    code: Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
+    """The module as it is."""
+    error: Annotated[str, Field(max_length=20_000)] | None = None
+    """What was seen, such as a traceback."""
+    request: Annotated[str, Field(max_length=20_000)] | None = None
+    """What the code is to do, in words; examples in it count as tests."""
+
+    @model_validator(mode="after")
+    def _shows_what_is_wrong(self) -> Self:
+        if self.tests is None and self.error is None and self.request is None:
+            raise ValueError("give `tests` that fail, an `error` such as a traceback, or a `request` with examples")
+        return self
+
+
+REQUESTS: dict[str, type[JobRequest]] = {one.tool: one for one in (CodingRequest, FixRequest)}
+"""The bodies by their tools."""
+
+
+def written_down(body: JobRequest) -> str:
+    """The body as it is kept with a job, for `read_again`."""
+    return json.dumps({"tool": body.tool, **body.model_dump(mode="json", exclude_unset=True)})
+
+
+def read_again(text: str) -> JobRequest:
+    """Raises: ValueError: another version of the program wrote it."""
+    data = json.loads(text)
+    return REQUESTS[data.pop("tool", CodingRequest.tool)].model_validate(data)
+
+
 def is_plain_path(path: str) -> bool:
     """Whether `path` is relative, stays below its folder, and holds nothing odd."""
     parts = path.split("/")
@@ -94,7 +137,7 @@ def _encodable(text: str) -> None:
         raise ValueError("is not valid Unicode text") from None
 
 
-def task_of(body: CodingRequest, settings: Settings) -> Task:
+def task_of(body: JobRequest, settings: Settings) -> Task:
     """The task, with every default filled in.
 
     Raises:
@@ -104,13 +147,21 @@ def task_of(body: CodingRequest, settings: Settings) -> Task:
     if body.allow_network:
         raise NetworkIsRefused
     limits = TIERS[body.tier]
+    usual, words, given, error = settings.coder_refine_passes, "", None, ""
+    if isinstance(body, CodingRequest):
+        words = body.request
+    elif isinstance(body, FixRequest):
+        usual, words = REPAIRS[body.tier], body.request or f"Correct the module {body.module}."
+        given, error = body.code, body.error or ""
     return read_task(
-        request=body.request,
+        request=words,
+        given=given,
+        error=error,
         module=body.module if "module" in body.model_fields_set else None,
         caller_tests=body.tests,
         files=body.files,
         limits=limits,
-        refinements=settings.coder_refine_passes if body.max_refinements is None else body.max_refinements,
+        refinements=usual if body.max_refinements is None else body.max_refinements,
         runs_code=settings.sandbox_enabled,
         tier=body.tier,
         model=body.model,

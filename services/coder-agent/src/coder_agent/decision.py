@@ -19,7 +19,7 @@ from typing import Literal
 from coder_agent.candidates import Candidate, ExampleStrength, Style, passed_of
 from coder_agent.evidence import ENOUGH_TO_SUSPECT, LEAST_GENERATED, LEAST_INPUTS, LEAST_VOTERS, Evidence
 
-Action = Literal["write_code", "write_tests", "run_tests", "refine", "split", "accept", "stop"]
+Action = Literal["write_code", "write_tests", "run_tests", "refine", "split", "repair", "accept", "stop"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Limits:
         return len(self.styles)
 
 
+REPAIRS = {"fast": 2, "standard": 6, "deep": 12}
+"""Corrections that a tier asks for, of code that came with the task."""
 TIERS: dict[str, Limits] = {
     "fast": Limits(
         styles=("plain", "again"),
@@ -98,31 +100,9 @@ TIERS: dict[str, Limits] = {
 
 def decide(evidence: Evidence, limits: Limits) -> Action:
     """The next step. `accept` and `stop` both lead to the verdict; `accept`: every case that counts passed."""
-    chosen = evidence.best
-    if chosen is None:
-        return "write_code" if evidence.attempts < limits.empty_answers else "stop"
-    if evidence.model_lost:
-        limits = replace(
-            limits,
-            refinements=0,
-            rounds_of_tests=0,
-            most_tokens=0,
-            most_when_pinned=0,
-            most_in_vain=0,
-            most_without_examples=0,
-        )
-    if not evidence.trusted and evidence.rounds_of_tests == 0 and limits.rounds_of_tests:
-        return "write_tests"
-    if not limits.runs_code:
-        return "stop"
-    if any(candidate.row is None for candidate in evidence.candidates):
-        return "run_tests"
-    if chosen.row and chosen.row.missing_modules:
-        may_do_without = evidence.refinements < min(1, limits.refinements) and not evidence.asked_for
-        return "refine" if may_do_without else "stop" if evidence.asked_for else _sample_or_stop(evidence, limits)
-    if evidence.trusted:
-        return _decide_by_trusted(evidence, limits, chosen)
-    return _decide_by_generated(evidence, limits, chosen)
+    if evidence.given is not None:
+        return _decide_correction(evidence, limits, evidence.given)
+    return _decide_writing(evidence, limits)
 
 
 def next_style(evidence: Evidence, limits: Limits) -> Style:
@@ -181,6 +161,47 @@ def wants_wider_inputs(evidence: Evidence) -> bool:
     if best is None or best not in evidence.voters or (evidence.trusted and not evidence.meets_trusted(best)):
         return False
     return not _can_compare(evidence, best)
+
+
+def _decide_writing(evidence: Evidence, limits: Limits) -> Action:
+    chosen = evidence.best
+    if chosen is None:
+        return "write_code" if evidence.attempts < limits.empty_answers else "stop"
+    if evidence.model_lost:
+        limits = replace(
+            limits,
+            refinements=0,
+            rounds_of_tests=0,
+            most_tokens=0,
+            most_when_pinned=0,
+            most_in_vain=0,
+            most_without_examples=0,
+        )
+    if not evidence.trusted and evidence.rounds_of_tests == 0 and limits.rounds_of_tests:
+        return "write_tests"
+    if not limits.runs_code:
+        return "stop"
+    if any(candidate.row is None for candidate in evidence.candidates):
+        return "run_tests"
+    if chosen.row and chosen.row.missing_modules:
+        may_do_without = evidence.refinements < min(1, limits.refinements) and not evidence.asked_for
+        return "refine" if may_do_without else "stop" if evidence.asked_for else _sample_or_stop(evidence, limits)
+    if evidence.trusted:
+        return _decide_by_trusted(evidence, limits, chosen)
+    return _decide_by_generated(evidence, limits, chosen)
+
+
+def _decide_correction(evidence: Evidence, limits: Limits, given: Candidate) -> Action:
+    """Code that came with the task is run, and corrected until it passes; without tests it is corrected once."""
+    if not limits.runs_code:
+        return "repair" if evidence.refinements == 0 and not evidence.model_lost else "stop"
+    if any(candidate.row is None for candidate in evidence.candidates):
+        return "run_tests"
+    if evidence.best is not None and evidence.meets_trusted(evidence.best):
+        return "accept"
+    is_corrected = not evidence.trusted and evidence.best is not given
+    has_left = evidence.refinements < limits.refinements and not evidence.model_lost
+    return "repair" if has_left and not is_corrected else "stop"
 
 
 def _decide_by_trusted(evidence: Evidence, limits: Limits, chosen: Candidate) -> Action:

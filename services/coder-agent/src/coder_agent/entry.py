@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from coder_agent.candidates import Candidate
 from coder_agent.reading.examples import Reading
-from coder_agent.source_text import tree_of
+from coder_agent.source_text import parse, tree_of
 from coder_agent.state import Task
 
 
@@ -15,7 +15,8 @@ def settled(reading: Reading, candidates: Sequence[Candidate]) -> Reading:
     if not candidates or reading.kind == "script" or (reading.entry and (reading.signature or reading.is_class)):
         return reading
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    defined = [node for node in tree_of(candidates[0].code).body if isinstance(node, kinds)]
+    first = next((one for one in candidates if parse(one.code)), None)  # what came with the task may not compile
+    defined = [node for node in tree_of(first.code).body if isinstance(node, kinds)] if first else []
     named = [n for n in defined if n.name == reading.entry or (not reading.entry and not n.name.startswith("_"))]
     if not named:
         return reading

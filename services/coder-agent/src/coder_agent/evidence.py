@@ -80,6 +80,8 @@ class Evidence:
 
         Of equal ones the first answer, then the form written most often, then the shorter, then the earlier.
         """
+        if self.given is not None:
+            return self._best_correction(self.given)
 
         def rank(candidate: Candidate) -> tuple[bool, int, int, int, float, bool, int]:
             loads = candidate.row is not None and candidate.row.loads
@@ -97,6 +99,22 @@ class Evidence:
             )
 
         return max(self.candidates, key=lambda c: (*rank(c), -len(c.code), -c.index), default=None)
+
+    @property
+    def given(self) -> Candidate | None:
+        """The module as it came, where it is to be corrected."""
+        return next((one for one in self.candidates if one.origin == "given"), None)
+
+    def _best_correction(self, given: Candidate) -> Candidate:
+        """Of those that pass all trusted cases that the given code passes: the one that passes most, changed least.
+
+        Where there are no trusted cases: the newest that loads.
+        """
+        if not self.trusted:
+            return next((c for c in reversed(self.candidates) if c.row is not None and c.row.loads), given)
+        passed = [case for case in self.trusted if passed_of(given, [case])]
+        no_worse = [c for c in self.candidates if passed_of(c, passed) == len(passed)]
+        return max(no_worse, key=lambda c: (passed_of(c, self.trusted), -c.lines_changed(given), -c.index))
 
     @cached_property
     def voters(self) -> list[Candidate]:

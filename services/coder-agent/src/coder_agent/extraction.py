@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from coder_agent.blocks import find_blocks
-from coder_agent.module_parts import Function, Part, belonging, reached
+from coder_agent.module_parts import Function, Part, belonging, parts_of, reached
 from coder_agent.source_text import parse
 
-__all__ = ["Module", "extract_module", "parse", "strip_thinking"]
+__all__ = ["Module", "as_module", "extract_module", "parse", "strip_thinking"]
 
 THINKING = re.compile(r"^[ \t]*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE | re.MULTILINE)
 END_OF_THINKING = re.compile(r"^[^#\n]*(?<!['\"\\])</think(?:ing)?>(?!['\"\\])", re.IGNORECASE | re.MULTILINE)
@@ -48,6 +48,15 @@ def extract_module(text: str, entry: str | None = None, *, has_alias: bool = Tru
         if module is not None:
             return _with_alias(module, parts, entry) if has_alias else module
     return None
+
+
+def as_module(code: str) -> Module | None:
+    """`code` as it is; None where it does not compile."""
+    tree = parse(code)
+    if tree is None:
+        return None
+    names = dict.fromkeys(name for part in parts_of(code, tree, None) for name in part.variables)
+    return Module(code, tuple(names))
 
 
 def strip_thinking(text: str) -> str:

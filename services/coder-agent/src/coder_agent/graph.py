@@ -1,13 +1,14 @@
 """The coding workflow.
 
-plan → write_code → (decide) ─┬─> write_code   another sample
+plan → (decide) ──────────────┬─> write_code   a sample
                               ├─> write_tests  from the request alone
                               ├─> run_tests    what was not run yet, in one matrix
                               ├─> split        which of two values is right
                               ├─> refine       with the concrete failure
+                              ├─> repair       likewise, code that came with the task
                               └─> verify ─> summarize
 
-After each step up to `refine`, `decide`, a pure function of the evidence, names the next one. So the state alone says
+After each step up to `repair`, `decide`, a pure function of the evidence, names the next one. So the state alone says
 where a job goes on whose process has died. This is the only module that knows LangGraph.
 """
 
@@ -26,26 +27,27 @@ from coder_agent import nodes
 from coder_agent.decision import decide
 from coder_agent.gathering import can_go_on, evidence_of, with_step
 from coder_agent.means import Means
+from coder_agent.repairing import repair
 from coder_agent.state import CodingState
 from kitty_llm import LLMError
 
 Graph = CompiledStateGraph[CodingState, Means, CodingState, CodingState]
 Step = Callable[[CodingState, Means], Awaitable[CodingState]]
 NODE_OF = {"accept": "verify", "stop": "verify"}
-LOOP = ("write_code", "write_tests", "run_tests", "split", "refine")
+LOOP = ("write_code", "write_tests", "run_tests", "split", "refine", "repair")
 MOST_STEPS = 200
 
 
 def build_graph() -> Graph:
     """The compiled workflow; one serves every job, each with its own `Means` as context."""
     builder = StateGraph(CodingState, context_schema=Means)
-    for step in (nodes.plan, nodes.write_code, nodes.write_tests, nodes.run_tests, nodes.split, nodes.refine):
+    written = (nodes.plan, nodes.write_code, nodes.write_tests, nodes.run_tests, nodes.split, nodes.refine)
+    for step in (*written, repair):
         builder.add_node(step.__name__, _node(step))
     builder.add_node("verify", _node(nodes.verify))
     builder.add_node("summarize", _node(nodes.summarize))
     builder.add_conditional_edges(START, first_step, ["plan", *LOOP, "verify", "summarize", END])
-    builder.add_edge("plan", "write_code")
-    for name in LOOP:
+    for name in ("plan", *LOOP):
         builder.add_conditional_edges(name, next_step, [*LOOP, "verify"])
     builder.add_edge("verify", "summarize")
     builder.add_edge("summarize", END)

@@ -115,6 +115,7 @@ def shown(job: Job) -> dict[str, Any]:
         "finished_at": _iso(job.finished_at),
         "queue": job.queue,
         "queue_position": job.queue_position,
+        "tool": "coding.generate",
         **json.loads(job.label),
         "user_id": job.user_id or None,
         "request_id": job.request_id,

@@ -9,7 +9,7 @@ from coder_agent.candidates import Candidate, Origin, Row, Style
 from coder_agent.decision import next_style, refine_target, split_input
 from coder_agent.entry import settled, with_tested_name
 from coder_agent.execution import execute
-from coder_agent.extraction import Module, extract_module
+from coder_agent.extraction import Module, as_module, extract_module
 from coder_agent.failures import failures, wrong_value
 from coder_agent.follow_ups import read_task_request
 from coder_agent.gathering import evidence_of, spent
@@ -17,6 +17,7 @@ from coder_agent.means import Means
 from coder_agent.reading.cases import called_names
 from coder_agent.reading.examples import Reading
 from coder_agent.reading.properties import read_properties
+from coder_agent.repairing import reduced
 from coder_agent.source_text import without_last_statement
 from coder_agent.state import CodingState, Task
 from coder_agent.stated_cases import stated_cases
@@ -54,12 +55,13 @@ async def plan(state: CodingState, means: Means) -> CodingState:
     text = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
     means.emit({"type": "plan_complete", "plan": text})
     suite = await asyncio.to_thread(_with_stated, Suite().extended(reading.examples), task, reading)
+    given = () if task.given is None else (_given(task.given),)
     return CodingState(
         reading=reading,
         plan=text,
         suite=suite,
         usage=usage,
-        candidates=(),
+        candidates=given,
         inputs=(),
         rounds_of_tests=0,
         refinements=0,
@@ -233,11 +235,13 @@ async def refine(state: CodingState, means: Means) -> CodingState:
 
 async def verify(state: CodingState, means: Means) -> CodingState:
     """Gate the tests, run exactly what is delivered once more, and reach the verdict."""
-    reading = settled(state["reading"], state["candidates"])
-    report = await reach_verdict(means.sandbox, state["task"], reading, state["suite"], evidence_of(state))
+    candidates = await reduced(state, means)
+    reading = settled(state["reading"], candidates)
+    evidence = evidence_of(state | CodingState(candidates=candidates))
+    report = await reach_verdict(means.sandbox, state["task"], reading, state["suite"], evidence)
     if report.code:
         means.emit({"type": "code_complete", "code": report.code, "candidate": "delivered"})
-    return CodingState(report=report)
+    return CodingState(report=report, candidates=candidates)
 
 
 async def summarize(state: CodingState, means: Means) -> CodingState:
@@ -274,11 +278,21 @@ def _own_plan(task: Task, reading: Reading) -> list[str]:
         judge = f"the {len(reading.examples)} example(s) in the request"
     else:
         judge = "checks written from the request, without seeing the code"
+    if task.given is not None:
+        return [
+            f"Run {task.module} in the sandbox against {judge}.",
+            f"Correct it at most {task.limits.refinements} time(s); keep the best, and of its changes those needed.",
+        ]
     return [
         f"Write {name} in {task.module}.",
         f"Run it in the sandbox against {judge}.",
         f"Refine at most {task.limits.refinements} time(s); keep the best candidate.",
     ]
+
+
+def _given(code: str) -> Candidate:
+    module = as_module(code)
+    return Candidate(0, code, module.names if module else (), "given")
 
 
 def _candidate(module: Module, index: int, origin: Origin, answer: Completion, style: Style = "plain") -> Candidate:

@@ -98,6 +98,24 @@ def refine_prompt(brief: Brief, code: str, failures: Sequence[str]) -> Prompt:
     return Prompt(SYSTEM, (*first, Turn("assistant", f"{FENCE}{code}```"), Turn("user", role)), FENCE)
 
 
+def repair_prompt(brief: Brief, code: str, failures: Sequence[str]) -> Prompt:
+    """Shows code that came with the task and what went wrong, and asks for the whole module again, little changed."""
+    told = "\n\n".join(failures[:MOST_FAILURES_SHOWN])
+    shown = f"Running it showed:\n\n{told}\n\n" if told else ""
+    role = f"{shown}Find the mistake and write the complete corrected module {brief.module}. Change nothing else."
+    given = Part(f"File {brief.module}:\n```python\n{code}```\n")
+    request, *others = _user(brief, role).parts
+    return Prompt(SYSTEM, (Turn("user", parts=(request, given, *others)),), FENCE)
+
+
+def outline_prompt(brief: Brief, outline: str) -> Prompt:
+    """Asks for the module by what its functions are called and say of themselves; their code is not shown."""
+    role = f"Write the complete module {brief.module}, with the same names."
+    given = Part(f"File {brief.module}, to be filled in:\n```python\n{outline}```\n")
+    request, *others = _user(brief, role).parts
+    return Prompt(SYSTEM, (Turn("user", parts=(request, given, *others)),), FENCE)
+
+
 def anew_prompt(brief: Brief, failure: str) -> Prompt:
     """Asks for the module as `code_prompt` does, beginning with a comment that says what an earlier answer got wrong.
 

@@ -3,6 +3,7 @@ into the response of the contract.
 """
 
 import asyncio
+import difflib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from kitty_llm import ContextOverflow, LLMError, ModelUnavailable, Stalled, Unau
 from kitty_sandbox import Sandbox, SandboxUnavailable
 
 log = structlog.get_logger()
+CORRECTIONS = ("refine", "repair")
 Listener = Callable[[dict[str, Any]], None]
 Keep = Callable[[CodingState], Awaitable[None]]
 
@@ -112,7 +114,7 @@ class Runner:
         else:
             task = progress.state["task"]
             earlier = await asyncio.to_thread(self._conversations.recall, ids.user_id, ids.conversation_id)
-            if earlier is not None:
+            if earlier is not None and task.given is None:
                 progress.state = CodingState(task=await asyncio.to_thread(continued, task, earlier))
             listener({"type": "started", "sessionId": ids.conversation_id or ids.job_id, "jobId": ids.job_id})
         outcome = "internal"
@@ -205,7 +207,7 @@ class Runner:
             "run_stdout": report.stdout,
             "run_stderr": report.stderr,
             "test_output": report.test_output,
-            "refinement_count": sum(c.origin == "refine" for c in state.get("candidates", ())),
+            "refinement_count": sum(c.origin in CORRECTIONS for c in state.get("candidates", ())),
             "error": report.error,
             "job_id": ids.job_id,
             "request_id": ids.request_id,
@@ -218,6 +220,8 @@ class Runner:
             "usage": _usage(state.get("usage", {}), progress.seconds),
             "model": chosen.model if chosen else None,
             "model_sha256": chosen.model_sha256 if chosen else None,
+            "files": {task.module: report.code} if report.code not in ("", task.given) else {},
+            "diff": None if task.given is None else _diff(task.given, report.code, task.module),
             "module": task.module,
             "tier": task.tier,
             "sandbox_tier": report.sandbox_tier,
@@ -226,7 +230,7 @@ class Runner:
     def _leave(self, ids: Ids, progress: Progress, outcome: str) -> None:
         seconds = progress.seconds
         self._count(progress.state, outcome, seconds)
-        if progress.state.get("candidates"):
+        if progress.state.get("candidates") and progress.state["task"].given is None:  # `eval replay` is for others
             evidence = evidence_of(progress.state)
             self._journal.save(record(ids.job_id, progress.state, evidence))
         log.info("job_finished", job_id=ids.job_id, verdict=outcome, seconds=round(seconds, 2))
@@ -238,7 +242,7 @@ class Runner:
         metrics.generation_seconds.observe(seconds)
         metrics.generations.labels(status="success" if outcome == "verified" else "failure").inc()
         metrics.tests_passed.labels(result="true" if outcome == "verified" else "false").inc()
-        metrics.refinements.inc(sum(c.origin == "refine" for c in state.get("candidates", ())))
+        metrics.refinements.inc(sum(c.origin in CORRECTIONS for c in state.get("candidates", ())))
         metrics.candidates.observe(len(state.get("candidates", ())))
         used = sum(state.get("usage", {}).values(), Usage())
         for kind, count in (
@@ -266,6 +270,11 @@ def _model_error(failure: LLMError) -> KittyError:
             return ModelIsUnavailable(str(failure))
         case _:
             return ModelAnsweredNonsense(str(failure))
+
+
+def _diff(before: str, after: str, module: str) -> str:
+    lines = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(*lines, f"a/{module}", f"b/{module}"))
 
 
 def _usage(steps: Mapping[str, Usage], seconds: float) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class CodingResponse(BaseModel):
     verdict_strength: str
     code_sha256: str | None
     """Of exactly the code that was judged."""
+    files: dict[str, str]
+    """What is new or was changed, path to text."""
+    diff: str | None
+    """Between the code that came and `code`, unified; None where none came."""
     usage: Usage
     model: str | None
     model_sha256: str | None
@@ -78,6 +82,7 @@ class JobView(BaseModel):
     """Which workers may take it up: those with this `JOBS_QUEUE`."""
     queue_position: int | None
     """1: next of those that wait."""
+    tool: str
     request: str
     """The first 500 characters."""
     tier: str

@@ -42,6 +42,10 @@ class Task:
 
     request: str
     limits: Limits
+    given: str | None = None
+    """The module as it is, where that is to be corrected; None: it is to be written."""
+    error: str = ""
+    """What was seen of the given module's mistake, such as a traceback."""
     module: str = "solution.py"
     caller_tests: str | None = None
     imports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -32,6 +32,8 @@ IMPORTABLE = frozenset({"", ".py", ".pyc", ".so"})
 def read_task(
     *,
     request: str,
+    given: str | None = None,
+    error: str = "",
     module: str | None,
     caller_tests: str | None,
     files: Mapping[str, str],
@@ -51,6 +53,8 @@ def read_task(
     imports = imports_in(caller_tests or "")
     task = Task(
         request=request,
+        given=None if given is None else given.removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n").rstrip("\n") + "\n",
+        error=error,
         limits=replace(limits, refinements=refinements, runs_code=runs_code),
         module=module or _tested_module(imports, files) or DEFAULT_MODULE,
         caller_tests=caller_tests,

@@ -140,7 +140,17 @@ def _facts(evidence: Evidence, chosen: Candidate, kept: list[str], reading: Read
         "faults_examples_find": chosen.strength.faults_found if chosen.strength else None,
         "agreement": round(agreeing / max(1, len(evidence.voters)), 3),
         "delivered_candidate": chosen.index,
+        **_facts_of_given(evidence),
     }
+
+
+def _facts_of_given(evidence: Evidence) -> dict[str, object]:
+    """How the code fared that came with the task, where some came."""
+    given = evidence.given
+    if given is None:
+        return {}
+    failed = [case for case in evidence.trusted if not passed_of(given, [case])]
+    return {"given_passed": len(evidence.trusted) - len(failed), "given_failed": failed}
 
 
 def _test_output(result: SandboxResult) -> str:

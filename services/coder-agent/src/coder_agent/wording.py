@@ -22,12 +22,21 @@ def write_summary(task: Task, report: Report) -> str:
     }
     facts = report.evidence
     lines = [said.get(report.verdict, report.verdict), "", f"- Tests: {_counted(facts)}"]
+    if task.given is not None:
+        lines.append(f"- {_changed(task, report)}")
     lines.append(f"- Candidates tried: {facts.get('candidates', 0)}; confidence {report.confidence:.2f}")
     if report.stderr == NOTHING_RAN:
         lines.append("- Nothing was executed: the sandbox is disabled.")
     if report.error:
         lines += ["", report.error]
     return "\n".join(lines)
+
+
+def _changed(task: Task, report: Report) -> str:
+    """What became of the code that came with the task."""
+    failed = report.evidence.get("given_failed")
+    before = f"before, {len(failed)} failed" if isinstance(failed, list) and failed else "it passed as it was"
+    return f"Nothing was changed: {before}." if report.code == task.given else f"Corrected: {before}."
 
 
 def _counted(facts: Mapping[str, object]) -> str:

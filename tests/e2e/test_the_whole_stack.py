@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from kitty_core.testing import free_ports
+from kitty_core.testing import free_ports, make_pytest_for_all
 from kitty_llm.testing import ScriptedModel
 
 PORTS = ("GATEWAY_PORT", "BRAIN_PORT", "CODER_PORT", "BROKER_PORT")
@@ -45,6 +46,8 @@ def kitty(tmp_path_factory):
         Path(workspace).chmod(0o755)  # where root runs this, commands run as another user
         (Path(workspace) / "test_it.py").write_text("def test_it():\n    print('purrs')\n")
         env["LLAMACPP_CODER_BASE"] = env["LLAMACPP_Q4_BASE"] = model.base_url
+        programs = Path(workspace).parent / f"{Path(workspace).name}-bin"
+        env["BROKER_PATH"] = str(programs)
 
         def run(*words: str) -> subprocess.CompletedProcess[str]:
             command = [sys.executable, "-m", "kitty_cli.main", *words]
@@ -54,11 +57,13 @@ def kitty(tmp_path_factory):
         run.coder_agent = f"http://127.0.0.1:{env['CODER_PORT']}"
         run.model = model
         run.workspace = workspace
+        run.no_pytest = make_pytest_for_all(programs)
         run.state = folder / "XDG_STATE_HOME" / "kitty"
         began = run("up", "--workspace", workspace)
         assert began.returncode == 0, began.stderr
         yield run
         ended = run("down")
+        shutil.rmtree(programs, ignore_errors=True)
         assert ended.returncode == 0, ended.stderr
 
 
@@ -145,6 +150,9 @@ def test_a_command_that_does_no_harm_is_run_for_whoever_asks(kitty):
 
 @pytest.mark.timeout(WITHIN_SEC)
 def test_a_dangerous_command_waits_for_the_phrase_runs_once_and_can_be_talked_about(kitty):
+    if kitty.no_pytest:
+        pytest.skip(kitty.no_pytest)
+
     def say(text):
         done = kitty("say", text, "--conversation", "c9", "--json")
         return done.returncode, json.loads(done.stdout)

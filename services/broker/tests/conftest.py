@@ -1,9 +1,6 @@
 """What the broker's tests share: a workspace that every user can read, and brokers over lists of the tests' own."""
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 
 from broker.testing import RunningBroker, running_broker
+from kitty_core.testing import make_pytest_for_all
 
 DEFAULT_LIST = Path(__file__).parents[3] / "config" / "commands.yaml"
 
@@ -67,31 +65,10 @@ def unconfined_list() -> str:
 
 @pytest.fixture
 def programs_for_all(place: Path) -> Path:
-    """A folder with a `pytest` that every user can run.
-
-    The tests' own interpreter may lie in root's home; then the system's Python runs the same pytest.
-    """
+    """A folder with a `pytest` that every user can run."""
     folder = place / "bin"
-    folder.mkdir(mode=0o755)
-    python = os.path.realpath(sys.executable)
-    if os.geteuid() == 0 and python.startswith("/root/"):
-        python = "/usr/bin/python3"
-        version = "{}.{}".format(*sys.version_info[:2])
-        found = subprocess.run([python, "--version"], capture_output=True, text=True, check=False).stdout
-        if f"Python {version}." not in found:
-            pytest.skip("as nobody, pytest needs an interpreter outside root's home, and the system has none that fits")
-    script = folder / "pytest"
-    packages = Path(pytest.__file__).parents[1]
-    lines = (
-        f"#!{python}",
-        "import os, sys",
-        "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'",
-        f"sys.path.append({str(packages)!r})",
-        "import pytest",
-        "sys.exit(pytest.main())",
-    )
-    script.write_text("\n".join(lines) + "\n")
-    script.chmod(0o755)
+    if reason := make_pytest_for_all(folder):
+        pytest.skip(reason)
     return folder
 
 

@@ -1,6 +1,9 @@
-"""Stand-ins for what the shared parts need of the outside, a real PostgreSQL, and ports for real programs."""
+"""Stand-ins for what the shared parts need of the outside, a real PostgreSQL, ports and a pytest for real programs."""
 
+import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -8,6 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, text
@@ -123,3 +128,33 @@ def await_port(port: int, within_sec: float) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"nothing listens on port {port}")
+
+
+def make_pytest_for_all(folder: Path) -> str:
+    """Makes `folder` with a `pytest` in it that any user can run; why that cannot be, else "".
+
+    The tests' own interpreter may lie in root's home, which others may not enter; then the system's runs that pytest.
+    """
+    python = os.path.realpath(sys.executable)
+    if os.geteuid() == 0 and python.startswith("/root/"):
+        python = "/usr/bin/python3"
+        version = "{}.{}".format(*sys.version_info[:2])
+        found = subprocess.run([python, "--version"], capture_output=True, text=True, check=False).stdout
+        if f"Python {version}." not in found:
+            return "as nobody, pytest needs an interpreter outside root's home, and the system has none that fits"
+    spec = find_spec("pytest")
+    origin = spec.origin if spec else None
+    assert origin is not None, "the tests run with it"
+    lines = (
+        f"#!{python}",
+        "import os, sys",
+        "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'",
+        f"sys.path.append({str(Path(origin).parents[1])!r})",
+        "import pytest",
+        "sys.exit(pytest.main())",
+    )
+    folder.mkdir(mode=0o755)
+    script = folder / "pytest"
+    script.write_text("\n".join(lines) + "\n")
+    script.chmod(0o755)
+    return ""

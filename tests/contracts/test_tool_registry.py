@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from broker.api import ExecRequest
-from coder_agent.calls import HAZARD_CLASS, TOOL
-from coder_agent.coding_request import CodingRequest
+from coder_agent.calls import HAZARD_CLASS
+from coder_agent.coding_request import REQUESTS, CodingRequest
 from kitty_core.hazard import Call, judge
 from kitty_core.registry import load_registry
 from kitty_core.registry.entry import KEYS, SAFETY
@@ -35,16 +35,18 @@ def shape(schema):
     return {"types": types, "limits": limits, "values": values, "choices": choices, "default": schema.get("default")}
 
 
-def test_coding_generate_takes_exactly_what_the_coder_agent_takes(registry):
-    ours, theirs = registry.find("coding.generate").schema, CodingRequest.model_json_schema()
+@pytest.mark.parametrize("tool", REQUESTS)
+def test_a_tool_for_code_takes_exactly_what_the_coder_agent_takes(registry, tool):
+    ours, theirs = registry.find(tool).schema, REQUESTS[tool].model_json_schema()
     assert ours["required"] == theirs["required"]
     assert set(ours["properties"]) == set(theirs["properties"])
     for name, wanted in theirs["properties"].items():
         assert shape(ours["properties"][name]) == shape(wanted), name
 
 
-def test_a_row_of_the_coder_agent_names_the_tool_and_its_class_as_the_registry_does(registry):
-    assert registry.find(TOOL).hazard_class == HAZARD_CLASS
+@pytest.mark.parametrize("tool", REQUESTS)
+def test_a_row_of_the_coder_agent_names_the_tool_s_class_as_the_registry_does(registry, tool):
+    assert registry.find(tool).hazard_class == HAZARD_CLASS
 
 
 @pytest.mark.parametrize(

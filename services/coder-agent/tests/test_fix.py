@@ -101,13 +101,16 @@ def test_code_that_passes_costs_no_call(start):
     assert "Nothing was changed: it passed as it was." in answer["summary"]
 
 
-def test_a_later_try_may_succeed_and_each_differs(start):
+def test_a_later_try_may_succeed_and_each_is_asked_for_otherwise(start):
     answers = iter([WRONG, "no code", RIGHT])
     agent, model = start(lambda messages: Reply(fenced(next(answers))))
     answer = fix(agent).json()
     assert (answer["verdict"], changed(answer)) == ("verified", MINIMAL)
     assert [call.body["seed"] for call in model.generations] == [0, 1, 2]
-    assert [call.body["temperature"] > 0 for call in model.generations] == [False, True, True]
+    assert [call.body["temperature"] > 0 for call in model.generations] == [False, False, True]
+    shown = ["result = 1" in str(call.messages) for call in model.generations]
+    assert shown == [True, False, True], "every other time the code is not shown"
+    assert "The sum." in str(model.generations[1].messages)
 
 
 def test_with_an_error_alone_it_is_corrected_once_and_nothing_is_claimed(start):

@@ -79,6 +79,38 @@ async def follow(
     raise ServiceFailed(f"The service at {service.base_url} ended the stream without a result. {service.hint}")
 
 
+def whole_answer(
+    service: Service, path: str, body: Mapping[str, Any], give_up_after_sec: float | None
+) -> dict[str, Any]:
+    """Posts `body` to `path`; the answer, once it is there, where it holds a verdict. Ctrl-C cancels the job.
+
+    Raises:
+        ServiceIsGone, ServiceRefused, CallWaits, ServiceFailed, OutOfTime: as `follow`.
+    """
+    url = f"{service.base_url}{path}"
+    timeout = httpx.Timeout(give_up_after_sec, connect=CONNECT_WITHIN_SEC)
+    try:
+        response = httpx.post(
+            url, content=as_content(body), headers=headers_for(service), timeout=timeout, trust_env=False
+        )
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise NotConfigured(f"{service.base_url} is not an address: {error}") from error
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise ServiceIsGone(f"Nothing answers at {service.base_url}. {service.hint}") from error
+    except httpx.TimeoutException as error:
+        raise OutOfTime(f"No result within {give_up_after_sec:g} s. Give it more time with --timeout.") from error
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise ServiceFailed(f"The connection to {service.base_url} broke off ({reason}). {service.hint}") from error
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict) and "verdict" in answer:
+        return answer
+    raise no_stream(service, path, response, response.content)
+
+
 class NothingFollows(Exception):
     """204: there are no events behind the one that was named."""
 

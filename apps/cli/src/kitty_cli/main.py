@@ -77,6 +77,40 @@ def code(
 
 
 @app.command()
+def fix(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The module that is wrong.")],
+    tests: Annotated[Path | None, typer.Option(metavar="FILE", help="A pytest file that fails on it.")] = None,
+    error: Annotated[str | None, typer.Option(metavar="FILE|-", help="What was seen, such as a traceback.")] = None,
+    request: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What it is to do; examples in it count as tests.")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Change FILE where the correction is verified.")] = False,
+    tier: Annotated[str | None, typer.Option(metavar="fast|standard|deep", help="How much to spend.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="A", help="An alias, a GGUF file, or a server's URL.")] = None,
+    as_json: Json = False,
+    timeout: Annotated[float | None, typer.Option(metavar="S", min=1, help="Seconds for the whole job.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Use this service [$KITTY_API_BASE].")] = None,
+) -> None:
+    """Correct a module so that its tests pass, and show the change; what passed before still passes."""
+    from kitty_cli.fixing import FixOptions
+    from kitty_cli.fixing import fix as correct
+
+    if tier is not None and tier not in ("fast", "standard", "deep"):
+        raise typer.BadParameter("choose fast, standard or deep", param_hint="--tier")
+    options = FixOptions(file, tests, error, request, write, tier, model, as_json, timeout, quiet, api)
+    leave(lambda: correct(options), Output.JSON if as_json else Output.TEXT)
+
+
+@app.command()
+def undo() -> None:
+    """Take the newest change back that a command of this line has written into a file."""
+    from kitty_cli.source_file import undo as take_back
+
+    leave(take_back)
+
+
+@app.command()
 def say(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="It may begin with /agent on or /model NAME.")],
     agent: Annotated[

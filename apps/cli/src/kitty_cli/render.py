@@ -42,6 +42,24 @@ def show_result(result: Result, quiet: bool) -> None:
             print(reason, file=sys.stderr)
 
 
+def show_change(result: Result, quiet: bool) -> None:
+    """The diff on stdout, in colours on a terminal; the verdict on stderr."""
+    diff = str(result.get("diff") or "").rstrip("\n")
+    if diff and is_full_terminal(sys.stdout.isatty()):
+        from rich.console import Console
+        from rich.syntax import Syntax
+
+        console = Console(highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
+        console.print(Syntax("", "diff", background_color="default").highlight(visible(diff)), soft_wrap=True)
+    elif diff:
+        _write(diff)
+    if not quiet:
+        line = verdict_line(result) if diff else f"Nothing was changed · {verdict_line(result)}"
+        print(f"kitty-cli: {visible(line)}", file=sys.stderr)
+        if reason := _reason(result):
+            print(reason, file=sys.stderr)
+
+
 def _write(text: str) -> None:
     """Python files and JSON are UTF-8, whatever the locale says."""
     sys.stdout.flush()

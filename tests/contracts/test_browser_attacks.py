@@ -155,7 +155,7 @@ def the_coder_agent(folder: Path) -> Iterator[Service]:
             open_trail=lambda: SpooledAuditLog(rows, folder / "spool"),
             jobs_url=URL.create("sqlite", database=str(folder / "jobs.sqlite3")),
         )
-        body = {"request": REQUEST, "tier": "fast"}
+        body = {"request": REQUEST, "code": CODE, "tier": "fast"}
         with listening(app) as base_url:
             as_service = {"authorization": f"Bearer {TOKEN}", "x-kitty-job-id": IN_A_PATH["{job_id}"]}
             with httpx.Client(base_url=base_url, headers=as_service, timeout=60, trust_env=False) as client:

@@ -18,6 +18,7 @@ REQUEST = "Write add(a, b). add(1, 2) == 3"
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 PATHS = {
     "/api/coding/generate": 80,
+    "/api/coding/fix": 60,
     "/api/coding/stream": 20,
     "/api/coding/jobs": 40,
     "/api/coding/jobs/{job_id}": 10,

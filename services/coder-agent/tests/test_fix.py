@@ -135,6 +135,21 @@ def test_code_that_does_not_compile_is_corrected(start):
     assert (answer["verdict"], answer["code"]) == ("verified", RIGHT)
 
 
+def test_where_nothing_is_run_it_is_corrected_once_and_nothing_is_claimed(start):
+    agent, model = start(fenced(RIGHT), sandbox_enabled=False)
+    answer = fix(agent).json()
+    assert (answer["verdict"], answer["code"], changed(answer)) == ("not_verified", RIGHT, MINIMAL)
+    assert len(model.generations) == 1
+
+
+def test_without_a_model_the_code_is_left_as_it_is(start):
+    agent, model = start(fenced(RIGHT))
+    model.api_key = "unknown to the agent"
+    answer = fix(agent)
+    assert (answer.status_code, answer.json()["verdict"]) == (503, "model_unavailable")
+    assert (answer.json()["code"], answer.json()["diff"]) == (WRONG, "")
+
+
 def test_what_is_wrong_has_to_be_shown(start):
     agent, _ = start("")
     refused = agent.post("/api/coding/fix", {"code": WRONG})

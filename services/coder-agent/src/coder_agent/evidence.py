@@ -108,8 +108,10 @@ class Evidence:
     def _best_correction(self, given: Candidate) -> Candidate:
         """Of those that pass all trusted cases that the given code passes: the one that passes most, changed least.
 
-        Where there are no trusted cases: the newest that loads.
+        Where there are no trusted cases: the newest that loads. Where nothing is run: the newest.
         """
+        if given.row is None:
+            return self.candidates[-1]
         if not self.trusted:
             return next((c for c in reversed(self.candidates) if c.row is not None and c.row.loads), given)
         passed = [case for case in self.trusted if passed_of(given, [case])]
